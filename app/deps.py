@@ -1,0 +1,112 @@
+"""What a route may ask for: Db (one transaction), Caller (whose key this is), Now, Service.
+
+Db commits *before* the response is sent (`scope="function"`): FastAPI would otherwise run a plain
+`yield` dependency's exit afterwards, and a 2xx would precede its COMMIT.
+"""
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, Engine
+
+from app import db
+from app.errors import Forbidden, Unauthorized
+from app.model import Caller, Scope
+from app.workspaces import Snapshots, Workspace, digest
+
+
+def now_us() -> int:
+    """The clock of production: microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the process owns and routes borrow; put on `app.state.service` by main."""
+
+    engine: Engine  # writes and management
+    reports: Engine  # metrics: a pool of its own, so that a heavy report cannot starve the rest
+    snapshots: Snapshots
+    clock: Callable[[], int] = now_us
+
+
+def service(request: Request) -> Service:
+    found: Service = request.app.state.service
+    return found
+
+
+ServiceDep = Annotated[Service, Depends(service)]
+
+
+def transaction(service: ServiceDep) -> Iterator[Connection]:
+    """One write transaction, opened at the edge and committed before the response."""
+    with db.begin(service.engine) as connection:
+        yield connection
+        changed = connection.info.pop("config_changed", False)
+    if changed:
+        service.snapshots.refresh(service.engine)
+
+
+def reading(service: ServiceDep) -> Iterator[Connection]:
+    """One consistent snapshot of the database for a report."""
+    with db.reading(service.reports) as connection:
+        yield connection
+
+
+Db = Annotated[Connection, Depends(transaction, scope="function")]
+Reading = Annotated[Connection, Depends(reading, scope="function")]
+
+
+def now(service: ServiceDep) -> int:
+    return service.clock()
+
+
+Now = Annotated[int, Depends(now)]
+
+
+def credential(header: str) -> str:
+    """The key in an Authorization header: Bearer, or the password of Basic (how BI tools send it)."""
+    kind, _, rest = header.partition(" ")
+    if kind.lower() == "bearer":
+        return rest.strip()
+    if kind.lower() == "basic":
+        try:
+            decoded = base64.b64decode(rest.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+        user, _, password = decoded.partition(":")
+        return password or user
+    return ""
+
+
+def allow(*scopes: Scope) -> Callable[[Request, Service], Caller]:
+    """A dependency that lets in keys of `scopes` (admin always): 401 for no known key, 403 for another."""
+
+    def check(request: Request, service: ServiceDep) -> Caller:
+        key = credential(request.headers.get("authorization", ""))
+        if not key:
+            raise Unauthorized("key_missing", "send a key as Authorization: Bearer ct_...")
+        found = service.snapshots.current.keys.get(digest(key))
+        if found is None:
+            raise Unauthorized("key_unknown", "this key is not known, or was revoked")
+        key_id, workspace, scope = found
+        if scope not in (*scopes, "admin"):
+            needed = " or ".join(scopes or ("admin",))
+            raise Forbidden("scope_missing", f"this needs a key of scope {needed}; yours is {scope}")
+        return Caller(workspace=workspace, scope=scope, key=key_id)
+
+    return check
+
+
+Admin = Annotated[Caller, Depends(allow())]
+Reader = Annotated[Caller, Depends(allow("read"))]
+
+
+def workspace(caller: Caller, service: Service) -> Workspace:
+    """The caller's workspace as the snapshot knows it."""
+    return service.snapshots.current.workspaces[caller.workspace]

@@ -1,0 +1,63 @@
+"""Every setting, in one class. Read only by main, cli and worker; everyone else is handed values.
+
+Each field is the environment variable `CLICKTRAIL_<NAME>`; docs/settings.md lists them and a test
+compares the two.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator may set. The defaults run on one small machine with nothing else installed."""
+
+    model_config = SettingsConfigDict(env_prefix="CLICKTRAIL_", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address the web process listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the web process listens on.")
+    data: Path = Field(Path("data"), description="Folder of the database, the inbox and the snapshot.")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+    admin_key: SecretStr | None = Field(
+        None, description="The first workspace's admin key (at least 32 characters), for unattended starts."
+    )
+    public_url: str = Field("", description="The address visitors see; empty: taken from the request.")
+    inbox_limit_bytes: int = Field(
+        2 * 2**30, ge=2**20, description="Accept nothing more while the inbox holds this many bytes."
+    )
+    segment_bytes: int = Field(64 * 2**20, ge=2**16, description="Size at which an inbox file is rotated.")
+    disk_reserve_bytes: int = Field(
+        64 * 2**20, ge=0, description="Accept nothing more while the data disk has less free than this."
+    )
+    country_header: str = Field(
+        "", description="Header of a trusted proxy that holds the visitor's country (CF-IPCountry)."
+    )
+    geoip: Path | None = Field(None, description="An .mmdb file with countries; none is shipped.")
+    trusted_proxies: str = Field(
+        "", description="Comma-separated networks whose X-Forwarded-For is believed."
+    )
+    batch: int = Field(4000, ge=1, le=100_000, description="Records the pipeline takes at a time.")
+    drain_seconds: float = Field(2.0, ge=0, description="How long a stopping web process serves on.")
+    docs: bool = Field(False, description="Serve /docs and /openapi.json.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_pretty: bool = Field(False, description="Readable text instead of JSON lines.")
+
+    @field_validator("admin_key")
+    @classmethod
+    def long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return value
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'clicktrail.db'}"
+
+    @property
+    def inbox(self) -> Path:
+        return self.data / "inbox"
+
+    @property
+    def snapshot(self) -> Path:
+        return self.data / "config.snapshot"
