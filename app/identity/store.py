@@ -1,0 +1,167 @@
+"""The identity graph in tables: edges are facts, people follow from them. See rules.py."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select, union_all
+
+from app import db
+from app.identity.rules import EVER, USER, VISITOR, Membership, Neighbour, joins, people
+from app.tables import edges
+from app.tables import people as people_table
+
+#: How many ids one IN list may hold (SQLite's limit of variables is 32,766).
+CHUNK = 10_000
+
+#: A node with more edges than this joins nobody, whatever they are: it is not read out.
+HUB = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person as a set of nodes, each for a time [since, until)."""
+
+    number: int
+    members: tuple[tuple[int, int, int], ...]
+
+
+def chunks(values: Iterable[int]) -> Iterable[list[int]]:
+    """`values` without repeats, in lists short enough for one IN."""
+    whole = sorted(set(values))
+    for start in range(0, len(whole), CHUNK):
+        yield whole[start : start + CHUNK]
+
+
+def resolve(
+    connection: Connection, workspace: int, asks: Sequence[tuple[int, Sequence[int]]]
+) -> list[Person]:
+    """For each ask (instant, nodes of a conversion) the person it is of, with all its nodes.
+
+    A shared device among the nodes counts as the user who is named beside it, else as whoever held it at
+    that instant. Nodes that nothing links are persons by themselves.
+    """
+    rows = _memberships(connection, workspace, {node for _, nodes in asks for node in nodes}, by="node")
+    of_node: dict[int, list[Membership]] = defaultdict(list)
+    for row in rows:
+        of_node[row.node].append(row)
+    persons = [_persons(at, nodes, of_node) for at, nodes in asks]
+    wanted = {p for found in persons for p in found}
+    linked = {m.person for m in rows}
+    members: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for row in _memberships(connection, workspace, wanted & linked, by="person"):
+        members[row.person].append((row.node, row.since, row.until))
+    return [
+        Person(
+            number=min(found, default=0),
+            members=tuple(sorted({m for p in found for m in members.get(p, [(p, -EVER, EVER)])})),
+        )
+        for found in persons
+    ]
+
+
+def _persons(at: int, nodes: Sequence[int], of_node: dict[int, list[Membership]]) -> set[int]:
+    found = {of_node[n][0].person if n in of_node else n for n in nodes if len(of_node.get(n, ())) < 2}
+    for node in nodes:
+        held = of_node.get(node, [])
+        if len(held) >= 2 and not found & {m.person for m in held}:
+            found |= {m.person for m in held if m.since <= at < m.until}
+    return found
+
+
+def _memberships(
+    connection: Connection, workspace: int, values: Iterable[int], *, by: str
+) -> list[Membership]:
+    c = people_table.c
+    return [
+        Membership(*row)
+        for part in chunks(values)
+        for row in connection.execute(
+            select(c.node, c.since, c.until, c.person).where(c.workspace == workspace, c[by].in_(part))
+        )
+    ]
+
+
+def join(connection: Connection, workspace: int, nodes: Iterable[int], *, limit: int) -> set[int]:
+    """Bring `people` up to date with the edges of `nodes`; returns every node whose person changed."""
+    seeds = set(nodes)
+    touched = {m.person for m in _memberships(connection, workspace, seeds, by="node")}
+    before = _memberships(connection, workspace, touched, by="person")
+    kinds, graph = _closure(connection, workspace, seeds | {m.node for m in before}, limit)
+    touched |= {m.person for m in _memberships(connection, workspace, graph, by="node")}
+    before = _memberships(connection, workspace, touched, by="person")
+    missing = {m.node for m in before} - graph.keys()
+    if missing:
+        more_kinds, more = _closure(connection, workspace, missing | set(graph), limit)
+        kinds, graph = {**kinds, **more_kinds}, {**graph, **more}
+    after = people(kinds, graph, limit)
+    old, new = set(before), set(after)
+    gone = old - new
+    c = people_table.c
+    for part in chunks(m.node for m in gone):
+        connection.execute(delete(people_table).where(c.workspace == workspace, c.node.in_(part)))
+    kept = {m.node for m in gone}
+    fresh = [m for m in after if m not in old or m.node in kept]
+    statement = db.inserting(
+        people_table, connection.dialect.name, "workspace", "node", "since", "until", "person"
+    )
+    db.bulk(connection, statement, [(workspace, m.node, m.since, m.until, m.person) for m in fresh])
+    changed = {m.person for m in old ^ new}
+    return {m.node for m in old | new if m.person in changed}
+
+
+def _closure(
+    connection: Connection, workspace: int, seeds: Iterable[int], limit: int
+) -> tuple[dict[int, int], dict[int, tuple[Neighbour, ...]]]:
+    """The graph around `seeds`, closed as rules.people needs it: nodes that join nobody are not passed
+    (only a shared device leads to its users), hubs are left out with every edge to them."""
+    kinds: dict[int, int] = {}
+    graph: dict[int, tuple[Neighbour, ...]] = {}
+    hubs: set[int] = set()
+    frontier = set(seeds)
+    while frontier:
+        degrees = dict(_degrees(connection, workspace, frontier))
+        hubs |= {node for node, degree in degrees.items() if degree > HUB}
+        frontier -= hubs
+        near: dict[int, list[Neighbour]] = {node: [] for node in frontier}
+        for node, kind, other, other_kind, first_seen in _edges(connection, workspace, frontier):
+            kinds[node], kinds[other] = kind, other_kind
+            near[node].append(Neighbour(other, other_kind, first_seen))
+        graph.update({node: tuple(sorted(found, key=lambda n: n.node)) for node, found in near.items()})
+        reached = {
+            n.node
+            for node, found in near.items()
+            for n in found
+            if joins(kinds[node], found, limit) or (kinds[node] == VISITOR and n.kind == USER)
+        }
+        frontier = reached - graph.keys() - hubs
+    for node in graph:
+        kinds.setdefault(node, 0)
+    return kinds, {
+        node: tuple(n for n in near if n.node not in hubs) for node, near in graph.items()
+    }
+
+
+def _degrees(connection: Connection, workspace: int, nodes: Iterable[int]) -> Iterable[tuple[int, int]]:
+    e = edges.c
+    for part in chunks(nodes):
+        for mine in (e.a, e.b):
+            statement = select(mine, func.count()).where(e.workspace == workspace, mine.in_(part))
+            yield from ((n, d) for n, d in connection.execute(statement.group_by(mine)))
+
+
+def _edges(
+    connection: Connection, workspace: int, nodes: Iterable[int]
+) -> Iterable[tuple[int, int, int, int, int]]:
+    e = edges.c
+    for part in chunks(nodes):
+        yield from connection.execute(
+            union_all(
+                select(e.a, e.a_kind, e.b, e.b_kind, e.first_seen).where(
+                    e.workspace == workspace, e.a.in_(part)
+                ),
+                select(e.b, e.b_kind, e.a, e.a_kind, e.first_seen).where(
+                    e.workspace == workspace, e.b.in_(part)
+                ),
+            )
+        )
