@@ -51,10 +51,12 @@ FLAGS: dict[str, int] = {
     "void": 8,  # taken back by the operator
     "test": 16,  # sent as a test: shown, counted nowhere, not even gross
     "unseen": 32,  # an impression known not to have been viewable: counted, but earns no credit
+    "caused": 64,  # a visit that a recorded click led to: counted, but the click earns the credit
 }
 INVALID = FLAGS["bot"] | FLAGS["duplicate"] | FLAGS["prefetch"] | FLAGS["void"]
 TEST = FLAGS["test"]
 UNSEEN = FLAGS["unseen"]
+CAUSED = FLAGS["caused"]
 
 #: Why a conversion is kept but not counted. Bits; 0 counts.
 SETBACKS: dict[str, int] = {"possible_duplicate": 1, "repeated": 2, "test": 4, "bot": 8}

@@ -324,6 +324,9 @@ landings = table(
     clustered=True,
 )
 
+#: Click numbers that a visit or conversion brought back: proof that somebody looked (lifts "prefetch").
+carried = table("carried", key("workspace"), key("no"), clustered=True)
+
 #: Every report of a lead or sale, by whichever door. Never changed; conversions are folded from them.
 sightings = table(
     "sightings",
