@@ -52,6 +52,7 @@ FLAGS: dict[str, int] = {
     "test": 16,  # sent as a test: shown, counted nowhere, not even gross
     "unseen": 32,  # an impression known not to have been viewable: counted, but earns no credit
     "caused": 64,  # a visit that a recorded click led to: counted, but the click earns the credit
+    "ignored": 128,  # a visit back from a payment provider's page: counted, but nobody sent it
 }
 INVALID = FLAGS["bot"] | FLAGS["duplicate"] | FLAGS["prefetch"] | FLAGS["void"]
 TEST = FLAGS["test"]

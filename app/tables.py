@@ -313,14 +313,17 @@ events = table(
     ),  # fmt: skip
 )
 
-#: The one click that stands for all landings of a key (rules.landing_key); the earliest.
+#: Visits that came from a click which did not pass our redirect. Of all with one key (rules.landing_key)
+#: the earliest that no redirect click explains makes the click; all are kept, so order never matters.
 landings = table(
     "landings",
     key("workspace"),
     key("key"),
-    whole("event_id"),
-    whole("occurred_at"),
-    whole("no"),
+    key("occurred_at"),
+    key("no"),  # of the visit
+    whole("visitor"),
+    whole("campaign_id"),
+    Index("landings_visitor", "workspace", "visitor"),
     clustered=True,
 )
 

@@ -1,0 +1,1 @@
+"""From records to facts: a literal list of steps over batches, and one transaction for each batch."""
