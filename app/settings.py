@@ -17,6 +17,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the web process listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the web process listens on.")
+    web_processes: int = Field(
+        1, ge=1, le=64, description="Web processes; more than one helps only with cores to spare."
+    )
     data: Path = Field(Path("data"), description="Folder of the database, the inbox and the snapshot.")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
     admin_key: SecretStr | None = Field(

@@ -10,14 +10,15 @@ import os
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, Row, select, update
 
 from app import db, tables
 from app.model import QUARTER, SECOND, Scope
@@ -124,6 +125,22 @@ def add_key(connection: Connection, workspace: int, scope: Scope, *, name: str, 
     made = connection.execute(tables.keys.insert().values(row).returning(tables.keys.c.id)).scalar_one()
     changed(connection)
     return int(made)
+
+
+def keys_of(connection: Connection, workspace: int) -> Sequence[Row[Any]]:
+    """All keys of a workspace, revoked ones too, oldest first; none holds the key itself."""
+    c = tables.keys.c
+    return connection.execute(select(tables.keys).where(c.workspace == workspace).order_by(c.id)).all()
+
+
+def revoke_key(connection: Connection, workspace: int, key: int, *, now: int) -> bool:
+    """Let a key in no longer. False when the workspace has no such active key."""
+    c = tables.keys.c
+    active = (c.workspace == workspace) & (c.id == key) & c.revoked_at.is_(None)
+    if connection.execute(update(tables.keys).where(active).values(revoked_at=now)).rowcount == 0:
+        return False
+    changed(connection)
+    return True
 
 
 def add_workspace(connection: Connection, slug: str, *, now: int, **fields: object) -> int:

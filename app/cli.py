@@ -1,0 +1,315 @@
+"""The command line: `clicktrail serve`, `worker`, `demo`, `key`, `workspace`, `doctor`, ...
+
+Every command says what it did in a line or two, and imports what it needs when it runs, so that
+`--help` is quick. Nothing is decided here that a test would want to reach without a terminal.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from app.serve import Plan
+    from app.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-hosted conversion tracking.")
+key = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys.")
+workspace = typer.Typer(no_args_is_help=True, help="Add and list workspaces.")
+app.add_typer(key, name="key")
+app.add_typer(workspace, name="workspace")
+
+Data = Annotated[Path | None, typer.Option(help="Folder of the database and the inbox.", show_default=False)]
+Of = Annotated[str, typer.Option("--workspace", "-w", help="Slug of the workspace; default: the first.")]
+
+
+def now() -> int:
+    return time.time_ns() // 1000
+
+
+def read_settings(**given: object) -> "Settings":
+    """The settings of the environment, and over them what the command line says."""
+    from pydantic import ValidationError
+
+    from app.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        for one in error.errors():
+            name = "CLICKTRAIL_" + "_".join(str(part) for part in one["loc"]).upper()
+            typer.echo(f"{name}: {one['msg']}", err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any.", show_default=False)] = None,
+    data: Data = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Load the demo workspace on first start.")] = False,
+) -> None:
+    """Start the web and worker processes; SIGHUP replaces them without refusing a connection."""
+    from app import telemetry
+    from app.serve import Parent, Plan, address, listener
+
+    settings = read_settings(host=host, port=port, data=data)
+    telemetry.set_up(level=settings.log_level, pretty=settings.log_pretty)
+    try:
+        bound = listener(settings.host, settings.port)
+    except OSError as error:
+        typer.echo(f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
+    plan = Plan(
+        environment=_environment(settings),
+        web_processes=settings.web_processes,
+        drain_seconds=settings.drain_seconds,
+        workspace="demo" if demo else "",
+    )
+    url = address(bound)
+    raise typer.Exit(Parent(plan, bound, lambda prepared: _announce(plan, url, prepared)).run())
+
+
+def _environment(settings: "Settings") -> dict[str, str]:
+    """What the children are to see: ours, with the command line's settings, without systemd's sockets."""
+    given = {"HOST": settings.host, "PORT": settings.port, "DATA": settings.data.absolute()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LISTEN_")}
+    return inherited | {f"CLICKTRAIL_{name}": str(value) for name, value in given.items()}
+
+
+def _announce(plan: "Plan", url: str, prepared: bytes) -> list[subprocess.Popen[bytes]]:
+    """Say where we serve; on a first start show the keys, and set the demo going when it was asked for."""
+    from app.serve import command
+
+    made = json.loads(prepared)
+    keys = made.get("keys", {})
+    if keys:
+        print(f"The keys of workspace {made['workspace']}, shown this once:\n")
+        _print_keys(keys)
+        print()
+    print(f"Clicktrail is serving on {url}", flush=True)
+    if not keys or made["workspace"] != plan.workspace:
+        return []
+    demo = command(plan.environment, "demo", "--url", url, stdin=subprocess.PIPE)
+    assert demo.stdin is not None
+    with demo.stdin:
+        demo.stdin.write(json.dumps(keys).encode())
+    return [demo]
+
+
+def _print_keys(keys: dict[str, str]) -> None:
+    for scope, value in keys.items():
+        print(f"  {scope:<8}{value}", flush=True)
+
+
+@app.command()
+def worker(data: Data = None) -> None:
+    """Run the background tasks alone, for a machine whose web processes are elsewhere."""
+    import argparse
+
+    from app import telemetry
+    from app.child import worker as run
+
+    settings = read_settings(data=data)
+    telemetry.set_up(level=settings.log_level, pretty=settings.log_pretty)
+    run(settings, argparse.Namespace(parent=None))
+
+
+@app.command()
+def demo(
+    url: Annotated[str, typer.Option(help="Where Clicktrail serves.")] = "http://127.0.0.1:8000",
+    data: Data = None,
+) -> None:
+    """Add the demo workspace to a running Clicktrail, fill it through the doors and show it."""
+    from app.demo import show
+    from app.prepare import prepare
+
+    made = prepare(read_settings(data=data), clock=now, workspace="demo")
+    if not made.keys:
+        typer.echo("There is a workspace named demo already.", err=True)
+        raise typer.Exit(1)
+    print("The keys of workspace demo, shown this once:\n")
+    _print_keys(made.keys)
+    show(url, made.keys)
+
+
+@app.command()
+def migrate(data: Data = None) -> None:
+    """Bring the database to this version's schema. `serve` does it by itself."""
+    from app.migrate import migrate as run
+
+    with _said_plainly():
+        before, after = run(read_settings(data=data).database)
+    print(f"schema {after}" if before == after else f"schema {before or 'none'} -> {after}")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document, the hand-written doors included."""
+    from app.main import create_app
+
+    print(json.dumps(create_app(read_settings()).openapi(), ensure_ascii=False, indent=2))
+
+
+@app.command()
+def doctor(data: Data = None) -> None:
+    """Look at everything that usually goes wrong; status 1 when something has."""
+    from app.doctor import examine
+
+    findings = examine(read_settings(data=data), now=now())
+    for finding in findings:
+        print(f"{finding.level:<5}{finding.subject:<12}{finding.message}")
+    raise typer.Exit(1 if any(finding.level == "bad" for finding in findings) else 0)
+
+
+# --- Keys and workspaces ---------------------------------------------------------------------------
+
+
+@key.command("create")
+def key_create(
+    scope: Annotated[str, typer.Argument(help="public, server, read or admin")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    of: Of = "",
+    data: Data = None,
+) -> None:
+    """Make a key and show it, this once."""
+    from app.workspaces import SCOPES, add_key, new_key
+
+    known = next((one for one in SCOPES if one == scope), None)
+    if known is None:
+        typer.echo(f"{scope} is not a scope; one of {', '.join(SCOPES)}", err=True)
+        raise typer.Exit(2)
+    made = new_key(known)
+    with _database(data) as connection:
+        add_key(connection, _workspace_id(connection, of), known, name=name, now=now(), key=made)
+    print(made)
+
+
+@key.command("list")
+def key_list(of: Of = "", data: Data = None) -> None:
+    """List keys: id, scope, first characters, state, name."""
+    from app.workspaces import keys_of
+
+    with _database(data) as connection:
+        rows = keys_of(connection, _workspace_id(connection, of))
+    for row in rows:
+        state = "revoked" if row.revoked_at else "active"
+        print(f"{row.id:>5}  {row.scope:<7} {row.prefix}...  {state:<8} {row.name}")
+
+
+@key.command("revoke")
+def key_revoke(
+    id_: Annotated[int, typer.Argument(metavar="ID")],
+    of: Of = "",
+    data: Data = None,
+) -> None:
+    """Revoke a key: within a second no door lets it in."""
+    from app.workspaces import revoke_key
+
+    with _database(data) as connection:
+        found = revoke_key(connection, _workspace_id(connection, of), id_, now=now())
+    if not found:
+        typer.echo(f"There is no active key {id_}.", err=True)
+        raise typer.Exit(1)
+    print(f"key {id_} is revoked")
+
+
+@workspace.command("add")
+def workspace_add(
+    slug: str,
+    timezone: Annotated[str, typer.Option(help="IANA time zone of its days.")] = "UTC",
+    currency: Annotated[str, typer.Option(help="Currency of its reports.")] = "EUR",
+    data: Data = None,
+) -> None:
+    """Add a workspace and show its keys, this once."""
+    from zoneinfo import available_timezones
+
+    from sqlalchemy.exc import IntegrityError
+
+    from app.money import CURRENCIES
+    from app.prepare import workspace_with_keys
+
+    for value, known in ((timezone, available_timezones()), (currency, CURRENCIES)):
+        if value not in known:
+            typer.echo(f"{value} is not known", err=True)
+            raise typer.Exit(2)
+    try:
+        with _database(data) as connection:
+            fields = {"timezone": timezone, "reporting_currency": currency}
+            keys = workspace_with_keys(connection, slug, fields=fields, now=now())
+    except IntegrityError:
+        typer.echo(f"There is a workspace named {slug} already.", err=True)
+        raise typer.Exit(1) from None
+    _print_keys(keys)
+
+
+@workspace.command("list")
+def workspace_list(data: Data = None) -> None:
+    """List workspaces: slug, time zone, currency, name."""
+    from sqlalchemy import select
+
+    from app import tables
+
+    with _database(data) as connection:
+        rows = connection.execute(select(tables.workspaces).order_by(tables.workspaces.c.id)).all()
+    for row in rows:
+        print(f"{row.slug:<20} {row.timezone:<20} {row.reporting_currency}  {row.name}")
+
+
+@contextmanager
+def _database(data: Path | None) -> Iterator["Connection"]:
+    """One write transaction on the migrated database; afterwards the doors' snapshot is refreshed."""
+    from app import db
+    from app.migrate import migrate as bring_up_to_date
+    from app.workspaces import Snapshots
+
+    settings = read_settings(data=data)
+    with _said_plainly():
+        bring_up_to_date(settings.database)
+    engine = db.connect(settings.database, pool=1)
+    try:
+        with db.begin(engine) as connection:
+            yield connection
+        Snapshots(settings.snapshot, clock=now).refresh(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """A schema that is too new, or an unsafe SQLite, is an operator's matter: no traceback."""
+    try:
+        yield
+    except RuntimeError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def _workspace_id(connection: "Connection", slug: str) -> int:
+    from sqlalchemy import select
+
+    from app import tables
+
+    c = tables.workspaces.c
+    wanted = select(c.id).order_by(c.id)
+    found = connection.scalars(wanted.where(c.slug == slug) if slug else wanted).first()
+    if found is None:
+        typer.echo(f"There is no workspace {slug or 'yet: start clicktrail serve'}", err=True)
+        raise typer.Exit(1)
+    return int(found)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

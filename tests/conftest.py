@@ -1,0 +1,104 @@
+"""A real `clicktrail serve` for the tests that need one: web and worker processes, a free port, a folder.
+
+clicktrail          one for the whole run: leave it as healthy as you found it
+fresh_clicktrail    one of this test's own: empty, and yours to break
+start_clicktrail    start(data, CLICKTRAIL_...="...") for tests that start and kill several
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+SCOPES = ("public", "server", "read", "admin")
+
+
+@dataclass
+class Clicktrail:
+    """A running service: where it answers, the keys of its first workspace by scope, its data folder."""
+
+    data: Path
+    url: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)  # what it printed until it was serving
+    process: subprocess.Popen[str] | None = None
+
+    def start(self, *arguments: str, **settings: str) -> "Clicktrail":
+        """Start on a free port (again: on the same one) and return when it serves."""
+        port = self.url.rpartition(":")[2] or "0"
+        command = [sys.executable, "-m", "app.cli", "serve", "--port", port, "--data", str(self.data)]
+        with (self.data.parent / f"{self.data.name}.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                env=os.environ | settings,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        self.said.clear()
+        for line in self.process.stdout:
+            self.said.append(line)
+            words = line.split()
+            if len(words) == 2 and words[0] in SCOPES:
+                self.keys[words[0]] = words[1]
+            if line.startswith("Clicktrail is serving on "):
+                self.url = words[-1]
+                return self
+        raise AssertionError(f"it did not start: {self.log()}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop it (SIGKILL: its children end by themselves) and return its exit status."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        status = self.process.wait(timeout=60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process = None
+        return status
+
+    def log(self) -> str:
+        """Everything it logged so far."""
+        return (self.data.parent / f"{self.data.name}.log").read_text()
+
+    def as_(self, scope: str) -> dict[str, str]:
+        """The header that presents this workspace's key of `scope`."""
+        return {"Authorization": f"Bearer {self.keys[scope]}"}
+
+    def client(self, scope: str = "") -> httpx.Client:
+        """An HTTP client, with the key of `scope`; close it (it is a context manager)."""
+        return httpx.Client(base_url=self.url, headers=self.as_(scope) if scope else {}, timeout=30)
+
+
+@pytest.fixture(scope="session")
+def clicktrail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clicktrail]:
+    running = Clicktrail(tmp_path_factory.mktemp("clicktrail") / "data").start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def fresh_clicktrail(tmp_path: Path) -> Iterator[Clicktrail]:
+    running = Clicktrail(tmp_path / "data").start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def start_clicktrail(tmp_path: Path) -> Iterator[Callable[..., Clicktrail]]:
+    started: list[Clicktrail] = []
+
+    def start(*arguments: str, data: Path = tmp_path / "data", **settings: str) -> Clicktrail:
+        started.append(Clicktrail(data).start(*arguments, **settings))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop()
