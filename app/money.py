@@ -7,6 +7,7 @@ as two columns `(high, low)` with the value `high * BASE + low`.
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 MICROS = 1_000_000
 BASE = 10**12
@@ -15,9 +16,7 @@ LARGEST = 2**63 - 1
 #: ISO 4217 codes in use, by the number of decimals their coins have. Amounts of any of them may
 #: still be stated to 10^-6: prices per click are smaller than the smallest coin.
 CURRENCIES: dict[str, int] = {
-    **dict.fromkeys(
-        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0
-    ),
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys(
         "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD "
         "CAD CDF CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD "
@@ -96,3 +95,8 @@ def allocate(amount: int, weights: Sequence[int]) -> list[int]:
     for i in order[:left]:
         parts[i] += 1
     return [-part for part in parts] if amount < 0 else parts
+
+
+def converted(micros: int, rate: Fraction) -> int:
+    """An amount at an exact exchange rate, rounded half to even, once."""
+    return round(micros * rate)

@@ -365,6 +365,7 @@ sightings = table(
     text("click_id"),
     text("lead_id"),
     text("nodes"),  # JSON list of identity nodes
+    Column("clicks", Text(), nullable=False, server_default="[]"),  # JSON: our click ids, read
     text("details"),
     Index("sightings_conversion", "workspace", "conversion"),
 )

@@ -7,10 +7,12 @@ Nothing here reads the clock or a database.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from itertools import pairwise
 from typing import TypeVar
 
 from app.model import DOORS, KINDS, SETBACKS, STATES, TEST, TRUST
+from app.money import converted
 
 T = TypeVar("T")
 
@@ -93,7 +95,7 @@ class Conversion:
     shipping: int | None = None
     cost_of_goods: int | None = None
     payout: int | None = None
-    rate: Decimal | None = None  # reporting units for one unit of `currency`; None: not known
+    rate: Fraction | None = None  # reporting units for one unit of `currency`; None: not known
     setbacks: int = 0
     refunded: int = 0
     adjusted: int = 0
@@ -181,7 +183,7 @@ def fold(
         shipping=_first(s.shipping for s in ranked),
         cost_of_goods=_first(s.cost_of_goods for s in ranked),
         payout=_first(s.payout for s in ranked),
-        setbacks=_setbacks(ranked, verified),
+        setbacks=_setbacks(ranked, verified=verified),
         adjusted=len(adjustments) + sum(1 for s in ranked if s.door == POSTBACK and s.status),
         visitor=_first(s.visitor or None for s in ranked) or 0,
         new_customer=_first(s.new_customer for s in ranked),
@@ -216,7 +218,7 @@ def _initial_state(ranked: Sequence[Sighting], *, verified: bool, trust_browser:
     return STATES[stated] if stated else APPROVED
 
 
-def _setbacks(ranked: Sequence[Sighting], verified: bool) -> int:
+def _setbacks(ranked: Sequence[Sighting], *, verified: bool) -> int:
     found = 0
     if any(s.flags & TEST for s in ranked):
         found |= SETBACKS["test"]
@@ -300,7 +302,7 @@ def bookings(
 
     correct(last, -1, conversion.occurred_at)
     correct(standings[0], 1, conversion.occurred_at)
-    for before, after in zip(standings, standings[1:], strict=False):
+    for before, after in pairwise(standings):
         correct(before, -1, after.at)
         correct(after, 1, after.at)
     return lines
@@ -337,16 +339,12 @@ def _line(
         gross=gross,
         net=standing.net,
         cogs=cogs,
-        reported_gross=converted(gross, rate),
-        reported_net=converted(standing.net, rate),
-        reported_cogs=converted(cogs, rate),
+        reported_gross=_at(gross, rate),
+        reported_net=_at(standing.net, rate),
+        reported_cogs=_at(cogs, rate),
     )
 
 
-def converted(micros: int, rate: Decimal | None) -> int:
-    """`micros` at `rate`, rounded half to even; 0 when there is no rate (the line is not `rated`)."""
-    if rate is None:
-        return 0
-    if rate == 1:
-        return micros
-    return int((Decimal(micros) * rate).to_integral_value(ROUND_HALF_EVEN))
+def _at(micros: int, rate: Fraction | None) -> int:
+    # Without a rate nothing is reported; the line says so itself by not being `rated`.
+    return 0 if rate is None else converted(micros, rate)

@@ -18,9 +18,9 @@ USER = NODES["user"]
 
 #: Values that senders write when they have none. Compared after case folding and trimming.
 JUNK = frozenset(
-    "0 -1 1 null none nil undefined nan n/a na guest anonymous anon unknown test user admin default "
-    "false true [object object] {user_id} {{user_id}} (not set) - _ .".split(" ")
-) | {"[object object]", "(not set)", "00000000-0000-0000-0000-000000000000", ""}
+    """0 -1 1 null none nil undefined nan n/a na guest anonymous anon unknown test user admin default false
+    true {user_id} {{user_id}} - _ . 00000000-0000-0000-0000-000000000000""".split()
+) | {"", "[object object]", "(not set)"}
 
 
 @dataclass(frozen=True, slots=True)

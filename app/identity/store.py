@@ -137,9 +137,7 @@ def _closure(
         frontier = reached - graph.keys() - hubs
     for node in graph:
         kinds.setdefault(node, 0)
-    return kinds, {
-        node: tuple(n for n in near if n.node not in hubs) for node, near in graph.items()
-    }
+    return kinds, {node: tuple(n for n in near if n.node not in hubs) for node, near in graph.items()}
 
 
 def _degrees(connection: Connection, workspace: int, nodes: Iterable[int]) -> Iterable[tuple[int, int]]:

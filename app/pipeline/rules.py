@@ -20,9 +20,9 @@ SCREENLESS = re.compile(r"smart-?tv|smarttv|appletv|googletv|hbbtv|roku|playstat
 
 #: Hosts a buyer comes back from after paying. They sent nobody.
 PAYMENT_HOSTS = frozenset(
-    "paypal.com stripe.com klarna.com adyen.com braintreegateway.com mollie.com worldpay.com checkout.com "
-    "squareup.com vipps.no nets.eu swish.nu liqpay.ua wayforpay.com vnpay.vn momo.vn zalopay.vn "
-    "zarinpal.com iyzico.com paytr.com shaparak.ir".split()
+    """paypal.com stripe.com klarna.com adyen.com braintreegateway.com mollie.com worldpay.com checkout.com
+    squareup.com vipps.no nets.eu swish.nu liqpay.ua wayforpay.com vnpay.vn momo.vn zalopay.vn
+    zarinpal.com iyzico.com paytr.com shaparak.ir""".split()
 )
 
 SEARCH = re.compile(
@@ -33,14 +33,15 @@ SOCIAL = re.compile(
     r"snapchat|threads)\.(com|co|in|net|me|org)$"
 )
 
-#: Channel by medium (and source): the first row that fits. docs/channels in the metrics reference.
+SOCIAL_SOURCES = r"facebook|instagram|meta|tiktok|linkedin|twitter|pinterest|snapchat|reddit|^(x|fb|ig)$"
+
+#: Channel by medium (and source): the first row that fits.
 CHANNELS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
     (channel, re.compile(medium), re.compile(source))
     for channel, medium, source in (
         ("email", r"^(e-?mail|newsletter)$", r""),
         ("affiliate", r"^(affiliate|affiliates|partner)$", r""),
-        ("paid_social", r"^(cpc|ppc|cpm|paid.*)$", r"facebook|instagram|meta|tiktok|linkedin|twitter|pinterest"
-         r"|snapchat|reddit|^x$|^fb$|^ig$"),
+        ("paid_social", r"^(cpc|ppc|cpm|paid.*)$", SOCIAL_SOURCES),
         ("paid_social", r"^paid[_ -]?social$", r""),
         ("display", r"^(display|banner|cpm|interstitial|expandable)$", r""),
         ("video", r"^(video|cpv).*$", r""),
@@ -159,13 +160,16 @@ def content_digest(event: Event) -> int:
     return int.from_bytes(hashlib.blake2b(_encode(said), digest_size=8).digest(), "big") >> 1
 
 
-def landing_key(
-    workspace: int, click_ids: dict[str, str], visitor: int, campaign: str, occurred_at: int
-) -> int:
-    """What makes landings one click: a foreign click id, else visitor, campaign and UTC half-hour."""
-    for kind in sorted(click_ids):
-        return number(workspace, "landing", kind, click_ids[kind])
-    return number(workspace, "landing", visitor, campaign, occurred_at // HALF_HOUR)
+def landing_key(workspace: int, event: Event, visitor: int, campaign: str) -> int:
+    """What makes landings one click: a foreign click id, else visitor, campaign and UTC half-hour.
+
+    Without either (consent denied) nothing tells two landings apart or together: each is its own.
+    """
+    for kind in sorted(event.click_ids):
+        return number(workspace, "landing", kind, event.click_ids[kind])
+    if not visitor:
+        return number(workspace, "landing", event.no)
+    return number(workspace, "landing", visitor, campaign.casefold(), event.occurred_at // HALF_HOUR)
 
 
 def flags_of(event: Event) -> int:

@@ -20,12 +20,13 @@ from app.model import (
     TRAFFIC,
     Event,
     Rejected,
+    Scope,
     country_number,
     node,
     number,
 )
 from app.pipeline import rules
-from app.workspaces import Scope, WorkspaceSettings, slug_key
+from app.workspaces import WorkspaceSettings, slug_key
 
 _domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
@@ -114,8 +115,9 @@ def drop_repeats(item: Item, known: Known) -> Rejected | None:
         return None
     item.key = rules.dedupe_key(item.workspace, event.id)
     item.digest = rules.content_digest(event)
-    first = known.seen.setdefault(item.key, item.digest)
-    if first is item.digest:
+    first = known.seen.get(item.key)
+    if first is None:
+        known.seen[item.key] = item.digest
         return None
     if first != item.digest:
         return Rejected("id_conflict", "this id was sent before with other content; the first stands", "id")
@@ -198,9 +200,7 @@ def put_origin(item: Item, known: Known) -> None:
     named = utm.get("campaign", "")
     if not item.campaign and event.kind in TRAFFIC and (named or event.click_ids):
         item.campaign = _campaign_of(item, view, named)
-    if not item.channel and not item.campaign:
-        item.channel = rules.channel(item.source, item.medium, tuple(event.click_ids))
-    elif not item.channel and slug_key(item.campaign) not in view.campaigns:
+    if not item.channel and slug_key(item.campaign) not in view.campaigns:
         item.channel = rules.channel(item.source, item.medium, tuple(event.click_ids))
     if event.kind != "visit":
         return
