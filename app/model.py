@@ -184,6 +184,11 @@ def node(workspace: int, kind: str, value: str) -> int:
     return number(workspace, NODES[kind], value)
 
 
+def slug_key(slug: str) -> str:
+    """How slugs are compared: NFC is the door's duty, case is not told apart (Unicode case folding)."""
+    return slug.casefold()
+
+
 def country_number(code: str) -> int:
     """ISO 3166 alpha-2 as a small integer (0: unknown), so that rollups key integers only."""
     if len(code) != 2 or not (code.isascii() and code.isalpha()):

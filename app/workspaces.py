@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, Row, select, update
 
 from app import db, tables
 from app.model import QUARTER, SECOND, Scope
+from app.model import slug_key as slug_key  # where most rooms look for it
 
 PREFIXES: dict[str, Scope] = {
     "ct_pub_": "public", "ct_srv_": "server", "ct_read_": "read", "ct_adm_": "admin",
@@ -95,11 +96,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     keys: dict[str, tuple[int, int, Scope]]  # hex SHA-256 -> key id, workspace, scope
     hosts: dict[str, int]
     workspaces: dict[int, Workspace]
-
-
-def slug_key(slug: str) -> str:
-    """How slugs are compared: NFC is the door's duty, case is not told apart (Unicode case folding)."""
-    return slug.casefold()
 
 
 def digest(key: str) -> str:

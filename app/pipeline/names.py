@@ -76,7 +76,7 @@ class Names:
         key = (workspace, slug_key(slug))
         if key not in self.goals:
             standard = int(slug in KINDS)
-            count = self.views[workspace].settings.lead_count if kind == "lead" else "every"
+            count = self.views[workspace].lead_count if kind == "lead" else "every"
             self.goals[key] = _register(
                 connection, t.goals, workspace,
                 slug=slug, kind=kind, known=standard, primary=standard, count=count,
@@ -131,13 +131,15 @@ def load(connection: Connection, version: int) -> Names:
     for id_, zone, secret, settings in connection.execute(
         select(w.id, w.timezone, w.secret, w.settings).where(w.archived_at.is_(None))
     ):
+        chosen = settings_of(settings)
         names.views[id_] = View(
             id=id_,
             timezone=zone,
             secret=secret,
-            settings=settings_of(settings),
             campaigns=registered.get(id_, {}),
             matches=tuple(matches.get(id_, ())),
+            ignored_referrers=tuple(chosen.ignored_referrers),
+            lead_count=chosen.lead_count,
         )
     k = t.keys.c
     for digest, workspace, scope in connection.execute(

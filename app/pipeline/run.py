@@ -47,7 +47,7 @@ class Pipeline:
         except PASSING:
             self.names = names.Names()
             raise
-        except Exception as error:  # noqa: BLE001: whatever a record does, it costs only itself
+        except Exception as error:  # noqa: BLE001 - whatever a record does, it costs only itself
             self.names = names.Names()
             if sum(len(s.sequences) for s in slices) > 1:
                 first, second = _halves(slices)

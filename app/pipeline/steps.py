@@ -24,9 +24,9 @@ from app.model import (
     country_number,
     node,
     number,
+    slug_key,
 )
 from app.pipeline import rules
-from app.workspaces import WorkspaceSettings, slug_key
 
 _domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
@@ -49,9 +49,10 @@ class View:
     id: int
     timezone: str
     secret: bytes
-    settings: WorkspaceSettings
     campaigns: Mapping[str, tuple[int, int]]  # slug key -> campaign id, channel id
     matches: tuple[Match, ...] = ()
+    ignored_referrers: tuple[str, ...] = ()
+    lead_count: str = "once_per_person"
 
 
 @dataclass(slots=True)
@@ -204,7 +205,7 @@ def put_origin(item: Item, known: Known) -> None:
         item.channel = rules.channel(item.source, item.medium, tuple(event.click_ids))
     if event.kind != "visit":
         return
-    if referrer and rules.is_payment_host(referrer, tuple(view.settings.ignored_referrers)):
+    if referrer and rules.is_payment_host(referrer, view.ignored_referrers):
         item.flags |= FLAGS["ignored"]
     item.direct = not (item.campaign or item.source or item.click or event.click_ids)
     if item.click is not None:
