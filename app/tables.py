@@ -472,6 +472,7 @@ conversions = table(
     maybe("reported_cogs"),
     text("fx"),  # the rate used and its day, for people
     whole("state", 0, SMALL),
+    whole("initial_state", 0, SMALL),  # before any adjustment
     whole("verified", 0, SMALL),
     whole("setbacks", 0, SMALL),  # model.SETBACKS; 0: it counts
     whole("refunded"),
@@ -482,7 +483,8 @@ conversions = table(
     whole("country", 0, SMALL),
     whole("device", 0, SMALL),
     whole("consent_denied", 0, SMALL),
-    Column("clicks", Text(), nullable=False, server_default="[]"),  # JSON: our click ids it named
+    text("nodes"),  # JSON: the identity nodes of all its sightings
+    Column("clicks", Text(), nullable=False, server_default="[]"),  # JSON: our click ids it named, read
     text("lead_id"),
     text("issues"),  # JSON: refund_exceeds_value, refund_currency, value_conflict, ...
     whole("credit_version", 0, MIDDLE),
