@@ -5,19 +5,41 @@ COMMIT), `reading` a consistent snapshot. Write transactions stay under 250 ms: 
 the others waiting.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pysqlite3
-from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, make_url
+from numpy.typing import NDArray
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    Table,
+    cast,
+    create_engine,
+    event,
+    func,
+    literal,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 #: 3.7.0 to 3.51.2 can lose a transaction when a WAL is reset while another process reads it.
 SAFE_SQLITE = (3, 51, 3)
+
+#: Rows that `integers` fetches at a time: enough to be fast, few enough to stay small.
+BLOCK = 50_000
 
 Upsert = sqlite.Insert | postgresql.Insert
 
@@ -112,14 +134,15 @@ def inserting(table: Table, dialect: str, *columns: str) -> Any:
     return make(table).values({name: _bind(table, name) for name in columns})
 
 
-@lru_cache(maxsize=64)
-def adding(table: Table, dialect: str) -> Any:
+@lru_cache(maxsize=256)
+def adding(table: Table, dialect: str, *columns: str) -> Any:
     """INSERT that adds its measures to the row that is there: how every rollup is kept, for `bulk`.
 
-    Parameters are all columns of the table in its order; the key is its primary key.
+    Parameters are `columns` in their order (default: all of the table); the key is its primary key, and
+    a measure that is left out gains nothing.
     """
     make = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    names = [column.name for column in table.columns]
+    names = columns or tuple(column.name for column in table.columns)
     keys = {column.name for column in table.primary_key}
     statement = make(table).values({name: _bind(table, name) for name in names})
     return statement.on_conflict_do_update(
@@ -134,6 +157,27 @@ def _bind(table: Table, name: str) -> Any:
     return bindparam(name, type_=table.c[name].type)
 
 
-def add(connection: Connection, table: Table, rows: Sequence[Sequence[object]]) -> None:
-    """Add measures to rollup cells; `rows` hold all columns of `table` in order."""
-    bulk(connection, adding(table, connection.dialect.name), rows)
+def add(
+    connection: Connection, table: Table, rows: Sequence[Sequence[object]], columns: Sequence[str] = ()
+) -> None:
+    """Add measures to rollup cells; `rows` hold `columns` in order (default: all of `table`)."""
+    bulk(connection, adding(table, connection.dialect.name, *columns), rows)
+
+
+def among(connection: Connection, column: ColumnElement[int], numbers: Sequence[int]) -> ColumnElement[bool]:
+    """`column IN numbers`, with all numbers as one parameter: an IN list costs one parameter each."""
+    if connection.dialect.name == "sqlite":
+        values = func.json_each(json.dumps(list(numbers))).table_valued("value")
+        return column.in_(select(values.c.value))
+    return column == func.any(cast(literal(list(numbers), ARRAY(BigInteger)), ARRAY(BigInteger)))
+
+
+def integers(connection: Connection, statement: Executable) -> NDArray[np.int64]:
+    """The rows of a select of integers (no NULL) as an array of (columns, rows), read in blocks."""
+    result = connection.execute(statement)
+    width = len(result.keys())
+    blocks = [np.zeros((0, width), dtype=np.int64)]
+    while rows := result.fetchmany(BLOCK):
+        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=len(rows) * width)
+        blocks.append(flat.reshape(-1, width))
+    return np.ascontiguousarray(np.concatenate(blocks).T)

@@ -505,7 +505,14 @@ conversion_nodes = table(
 )
 
 #: Conversions whose credits must be computed again.
-due = table("due", key("workspace"), key("conversion"), whole("occurred_at"), clustered=True)
+due = table(
+    "due",
+    key("workspace"),
+    key("conversion"),
+    whole("occurred_at"),
+    Index("due_time", "workspace", "occurred_at"),  # settled in this order, so that cells aggregate
+    clustered=True,
+)
 
 #: What the rollups hold of a conversion, as signed lines: `sign` x a whole standing on a day, in a state.
 #: Ordinal 0 (basis 1) is how it stands today, on its own day; by touch the same, on the touch's day.

@@ -1,8 +1,10 @@
 """The event store in the relational database: what happened, appended in batches, read as journeys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, and_, or_, select
 
 from app import db, tables
 
@@ -12,3 +14,44 @@ COLUMNS = tuple(column.name for column in tables.events.columns if column.name !
 def append(connection: Connection, rows: Sequence[Sequence[object]]) -> None:
     """Add events; `rows` hold tables.events's columns after `id`, in its order."""
     db.bulk(connection, db.inserting(tables.events, connection.dialect.name, *COLUMNS), rows)
+
+
+#: The columns of a journey, all of them in the index `events_journey`: the table itself is not read.
+JOURNEY = (
+    "visitor", "no", "kind", "occurred_at", "flags", "direct",
+    "channel_id", "campaign_id", "ad_id", "partner_id", "country", "device",
+)  # fmt: skip
+
+
+def journeys(
+    connection: Connection, visitors: Sequence[int], *, since: Mapping[int, int], until: int, flags: int
+) -> NDArray[np.int64]:
+    """Events of `visitors` (node numbers) up to `until`, as an array of (JOURNEY, rows).
+
+    Of each kind in `since` those after its instant; without those that have a flag outside the mask
+    `flags` (0: only valid ones, -1: all).
+    """
+    c = tables.events.c
+    kinds = [and_(c.kind == kind, c.occurred_at > instant) for kind, instant in since.items()]
+    statement = select(*(c[name] for name in JOURNEY)).where(
+        db.among(connection, c.visitor, visitors),
+        c.occurred_at > min(since.values()),
+        c.occurred_at <= until,
+        c.flags.op("|")(flags) == flags,
+        or_(*kinds),
+    )
+    return db.integers(connection, statement)
+
+
+def recorded(connection: Connection, workspace: int, clicks: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """The events with these (occurred_at, no), as an array of (JOURNEY, rows)."""
+    c = tables.events.c
+    wanted = set(clicks)
+    statement = select(*(c[name] for name in JOURNEY)).where(
+        c.workspace == workspace,
+        db.among(connection, c.occurred_at, sorted({at for at, _ in wanted})),
+        db.among(connection, c.no, sorted({no for _, no in wanted})),
+    )
+    found = db.integers(connection, statement)
+    at, no = (found[JOURNEY.index(name)].tolist() for name in ("occurred_at", "no"))
+    return found[:, [pair in wanted for pair in zip(at, no, strict=True)]]

@@ -1,0 +1,246 @@
+"""The one process that derives: people, conversions, what is due. Exactly one runs per database.
+
+Pipelines append facts and leave notes (`changes`). The leader takes the notes, brings people and
+conversions up to date and marks due whatever may earn differently now; `tasks.settle` does the rest. A
+touch and its sale arriving through two machines cannot miss one another: whichever commits last leaves
+the note that is read after both.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from sqlalchemy import Connection, Engine, delete, select
+
+from app import db, tables
+from app.attribution.tasks import settle
+from app.conversions import store as conversions
+from app.conversions.rules import Conversion, fold
+from app.identity import store as identity
+from app.model import DAY, HALF_HOUR, KINDS, SETBACKS
+from app.pricing.currencies import Rates, rates
+from app.telemetry import logger
+from app.workspaces import WorkspaceSettings, local_day, settings_of
+
+log = logger("leader")
+
+NOTES = 200  # taken at a time
+FOLDED = 2_000  # conversions folded in one transaction
+SETTLED = 2_000  # conversions settled in one transaction
+
+REPEATED = SETBACKS["repeated"]
+DUPLICATE = SETBACKS["possible_duplicate"]
+LEAD = KINDS["lead"]
+
+#: What a note of kind "setting" says changed (its first number); written by campaigns.changes.
+ZONE, ATTRIBUTION, RATES, COUNTING = 1, 2, 3, 4
+
+
+@dataclass(slots=True)
+class Notes:
+    """A workspace's notes, added up."""
+
+    touches: dict[int, int] = field(default_factory=dict)  # node -> earliest changed instant
+    conversions: set[int] = field(default_factory=set)
+    nodes: set[int] = field(default_factory=set)  # whose edges changed
+    settings: list[tuple[int, int, int]] = field(default_factory=list)  # what, from, to
+
+
+def lead(engine: Engine, clock: Callable[[], int], rebuild: Callable[[Connection, int, str], None]) -> bool:
+    """One turn: derive from the notes at hand, then settle some of what is due. False: nothing to do.
+
+    `rebuild` recounts a workspace's traffic rollups after its zone changed (pipeline.recount.rebuild).
+    """
+    now = clock()
+    with db.begin(engine) as connection:
+        notes = _take(connection)
+        for workspace, found in sorted(notes.items()):
+            derive(connection, workspace, found, rebuild)
+    with db.begin(engine) as connection:
+        settled = settle(connection, limit=SETTLED, now=now)
+    return bool(notes) or settled > 0
+
+
+def _take(connection: Connection) -> dict[int, Notes]:
+    """Take notes away: DELETE ... RETURNING, then act on them in the same transaction."""
+    c = tables.changes.c
+    first = select(c.id).order_by(c.id).limit(NOTES).scalar_subquery()
+    taken = connection.execute(
+        delete(tables.changes).where(c.id.in_(first)).returning(c.workspace, c.kind, c.body)
+    )
+    notes: dict[int, Notes] = defaultdict(Notes)
+    for workspace, kind, body in taken:
+        numbers = np.frombuffer(bytes(body), dtype="<i8").tolist()
+        found = notes[workspace]
+        if kind == "touches":
+            for node, at in zip(numbers[::2], numbers[1::2], strict=True):
+                found.touches[node] = min(at, found.touches.get(node, at))
+        elif kind == "conversions":
+            found.conversions.update(numbers)
+        elif kind == "edges":
+            found.nodes.update(numbers)
+        else:
+            found.settings.append((numbers[0], numbers[1], numbers[2]))
+    return dict(notes)
+
+
+def derive(
+    connection: Connection,
+    workspace: int,
+    notes: Notes,
+    rebuild: Callable[[Connection, int, str], None],
+) -> None:
+    """Bring people and conversions up to date with the notes, and mark due what may earn differently."""
+    w = tables.workspaces.c
+    row = connection.execute(
+        select(w.timezone, w.reporting_currency, w.settings).where(w.id == workspace)
+    ).first()
+    if row is None:
+        return
+    settings = settings_of(row.settings)
+    again = set(notes.conversions)
+    if notes.nodes:
+        moved = identity.join(connection, workspace, notes.nodes, limit=settings.join_limit)
+        again |= {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, moved)}
+    for what, start, end in notes.settings:
+        if what == ZONE:
+            rebuild(connection, workspace, row.timezone)
+        again |= _affected(connection, workspace, what, start, end, row.reporting_currency)
+    _due_by_touch(connection, workspace, notes.touches, settings)
+    found = _rates(connection, workspace, settings)
+    zone, currency = row.timezone, row.reporting_currency
+    for ids in _parts(again):
+        refold(connection, workspace, ids, settings=settings, rates=found, zone=zone, currency=currency)
+
+
+def _parts(ids: Iterable[int]) -> Iterable[list[int]]:
+    whole = sorted(ids)
+    for start in range(0, len(whole), FOLDED):
+        yield whole[start : start + FOLDED]
+
+
+def _affected(
+    connection: Connection, workspace: int, what: int, start: int, end: int, currency: str
+) -> set[int]:
+    """The conversions a changed setting concerns; a rate only those in other currencies."""
+    c = tables.conversions.c
+    statement = select(c.id).where(c.workspace == workspace, c.occurred_at.between(start, end))
+    if what == RATES:
+        statement = statement.where(c.currency.not_in(("", currency)))
+    return set(connection.scalars(statement))
+
+
+def _due_by_touch(
+    connection: Connection, workspace: int, touches: Mapping[int, int], settings: WorkspaceSettings
+) -> None:
+    """A touch at t makes due its person's conversions in [t, t + longest window)."""
+    if not touches:
+        return
+    longest = int(max(*settings.windows.values(), settings.billing_window, 90) * DAY)
+    since: dict[int, int] = dict(touches)
+    for node, at in identity.companions(connection, workspace, touches):
+        since[node] = min(at, since.get(node, at))
+    due = {
+        id_: at
+        for node, id_, at in conversions.of_nodes(connection, workspace, since)
+        if since[node] <= at < since[node] + longest
+    }
+    due |= {
+        id_: at for id_, at in conversions.by_click(connection, workspace, set(touches.values()))
+    }
+    conversions.mark_due(connection, workspace, due)
+
+
+def _rates(connection: Connection, workspace: int, settings: WorkspaceSettings) -> Rates:
+    c = tables.fx_rates.c
+    rows = connection.execute(
+        select(c.currency, c.base, c.day, c.rate).where(c.workspace == workspace)
+    )
+    return rates(((r.currency, r.base, r.day, r.rate) for r in rows), max_age=settings.fx_max_age_days)
+
+
+def refold(
+    connection: Connection,
+    workspace: int,
+    ids: Iterable[int],
+    *,
+    settings: WorkspaceSettings,
+    rates: Rates,
+    zone: str,
+    currency: str,
+) -> None:
+    """Fold these conversions from their facts, write them, and mark them due."""
+    folded: dict[int, Conversion] = {}
+    rated_on: dict[int, int] = {}
+    for id_, (sightings, adjustments) in conversions.facts(connection, workspace, ids).items():
+        if not sightings:
+            continue  # a refund that came before its sale waits for it
+        found = fold(
+            id_, sightings, adjustments, trust_browser=settings.browser_sales == "approved"
+        )
+        rate = rates.find(found.currency or currency, currency, local_day(zone, found.occurred_at))
+        if rate is not None:
+            rated_on[id_] = rate.day
+        folded[id_] = replace(found, rate=rate.value if rate else None)
+    if not folded:
+        return
+    conversions.save(connection, workspace, folded.values(), rated_on)
+    _stand(connection, workspace, folded)
+    conversions.mark_due(connection, workspace, {i: c.occurred_at for i, c in folded.items()})
+
+
+def _stand(connection: Connection, workspace: int, folded: Mapping[int, Conversion]) -> None:
+    """Of results that may count once, decide which: the earliest of each group stands, whenever it came."""
+    candidates = dict(folded)
+    nodes = identity.members(connection, workspace, (n for c in folded.values() for n in c.nodes))
+    near = {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, nodes)}
+    candidates |= conversions.load(connection, workspace, near - folded.keys())
+    g = tables.goals.c
+    counting = dict(
+        connection.execute(select(g.id, g.count).where(g.workspace == workspace)).tuples().all()
+    )
+    persons = dict(
+        zip(
+            candidates,
+            identity.resolve(
+                connection, workspace, [(c.occurred_at, c.nodes) for c in candidates.values()]
+            ),
+            strict=True,
+        )
+    )
+    groups: dict[tuple[object, ...], list[Conversion]] = defaultdict(list)
+    bare = SETBACKS["test"] | SETBACKS["bot"]
+    for c in candidates.values():
+        key = _group(c, counting.get(c.goal_id, "every"), persons[c.id].number)
+        if key and not c.setbacks & bare:
+            groups[key].append(c)
+    standing = {min(group, key=lambda c: (c.occurred_at, c.no)).id for group in groups.values()}
+    grouped = {c.id: key for key, group in groups.items() for c in group}
+    changed: dict[int, int] = {}
+    for c in candidates.values():
+        setbacks = c.setbacks & ~(REPEATED | DUPLICATE)
+        if c.id in grouped and c.id not in standing:
+            setbacks |= REPEATED if grouped[c.id][0] == "lead" else DUPLICATE
+        if setbacks != c.setbacks:
+            changed[c.id] = setbacks
+    conversions.set_back(connection, workspace, changed)
+    conversions.mark_due(
+        connection, workspace, {id_: candidates[id_].occurred_at for id_ in changed}
+    )
+
+
+def _group(c: Conversion, counting: str, person: int) -> tuple[object, ...] | None:
+    """What makes two results one: None when nothing does."""
+    if c.kind == LEAD:
+        if counting == "once_per_person" and c.nodes:
+            return ("lead", person, c.goal_id)
+        if counting == "once_per_click" and c.clicks:
+            return ("lead", "click", c.clicks[0][0], c.goal_id)
+        return None
+    if c.order_id or not c.visitor:
+        return None
+    # Fixed buckets, so that which one stands cannot depend on which came first.
+    return ("sale", c.visitor, c.goal_id, c.value, c.currency, c.occurred_at // HALF_HOUR)
+
+
