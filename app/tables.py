@@ -493,7 +493,7 @@ conversions = table(
     clustered=True,
 )
 
-#: Which conversions an identity node has: how a touch, or a merge, finds what it makes due.
+#: Which conversions an identity node, or a click number, has: how a touch or a merge finds what it makes due.
 conversion_nodes = table(
     "conversion_nodes",
     key("workspace"),

@@ -146,17 +146,12 @@ def _due_by_touch(
         for node, id_, at in conversions.of_nodes(connection, workspace, since)
         if since[node] <= at < since[node] + longest
     }
-    due |= {
-        id_: at for id_, at in conversions.by_click(connection, workspace, set(touches.values()))
-    }
     conversions.mark_due(connection, workspace, due)
 
 
 def _rates(connection: Connection, workspace: int, settings: WorkspaceSettings) -> Rates:
     c = tables.fx_rates.c
-    rows = connection.execute(
-        select(c.currency, c.base, c.day, c.rate).where(c.workspace == workspace)
-    )
+    rows = connection.execute(select(c.currency, c.base, c.day, c.rate).where(c.workspace == workspace))
     return rates(((r.currency, r.base, r.day, r.rate) for r in rows), max_age=settings.fx_max_age_days)
 
 
@@ -176,9 +171,7 @@ def refold(
     for id_, (sightings, adjustments) in conversions.facts(connection, workspace, ids).items():
         if not sightings:
             continue  # a refund that came before its sale waits for it
-        found = fold(
-            id_, sightings, adjustments, trust_browser=settings.browser_sales == "approved"
-        )
+        found = fold(id_, sightings, adjustments, trust_browser=settings.browser_sales == "approved")
         rate = rates.find(found.currency or currency, currency, local_day(zone, found.occurred_at))
         if rate is not None:
             rated_on[id_] = rate.day
@@ -197,15 +190,11 @@ def _stand(connection: Connection, workspace: int, folded: Mapping[int, Conversi
     near = {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, nodes)}
     candidates |= conversions.load(connection, workspace, near - folded.keys())
     g = tables.goals.c
-    counting = dict(
-        connection.execute(select(g.id, g.count).where(g.workspace == workspace)).tuples().all()
-    )
+    counting = dict(connection.execute(select(g.id, g.count).where(g.workspace == workspace)).tuples().all())
     persons = dict(
         zip(
             candidates,
-            identity.resolve(
-                connection, workspace, [(c.occurred_at, c.nodes) for c in candidates.values()]
-            ),
+            identity.resolve(connection, workspace, [(c.occurred_at, c.nodes) for c in candidates.values()]),
             strict=True,
         )
     )
@@ -225,9 +214,7 @@ def _stand(connection: Connection, workspace: int, folded: Mapping[int, Conversi
         if setbacks != c.setbacks:
             changed[c.id] = setbacks
     conversions.set_back(connection, workspace, changed)
-    conversions.mark_due(
-        connection, workspace, {id_: candidates[id_].occurred_at for id_ in changed}
-    )
+    conversions.mark_due(connection, workspace, {id_: candidates[id_].occurred_at for id_ in changed})
 
 
 def _group(c: Conversion, counting: str, person: int) -> tuple[object, ...] | None:
@@ -242,5 +229,3 @@ def _group(c: Conversion, counting: str, person: int) -> tuple[object, ...] | No
         return None
     # Fixed buckets, so that which one stands cannot depend on which came first.
     return ("sale", c.visitor, c.goal_id, c.value, c.currency, c.occurred_at // HALF_HOUR)
-
-

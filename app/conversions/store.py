@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from app import db, tables
 from app.conversions.rules import Adjustment, Conversion, Sighting, status_reports
@@ -76,7 +76,7 @@ def _adjustments(
 
 
 def changes(connection: Connection, workspace: int, ids: Iterable[int]) -> dict[int, list[Adjustment]]:
-    """What `rules.bookings` needs of the conversions `ids`: adjustments, and postbacks that state a status."""
+    """What `rules.bookings` needs of `ids`: adjustments, and postbacks that state a status."""
     wanted = sorted(set(ids))
     found = _adjustments(connection, workspace, wanted)
     s = tables.sightings.c
@@ -157,7 +157,12 @@ def _save_nodes(connection: Connection, workspace: int, conversions: Iterable[Co
     db.bulk(
         connection,
         db.inserting(tables.conversion_nodes, connection.dialect.name, *columns),
-        sorted((workspace, node, x.id, x.occurred_at) for x in whole for node in x.nodes),
+        # A click the conversion names makes it due like a node does: its record may come, or change, later.
+        sorted(
+            (workspace, node, x.id, x.occurred_at)
+            for x in whole
+            for node in {*x.nodes, *(click[0] for click in x.clicks)}
+        ),
     )
 
 
@@ -219,4 +224,13 @@ def mark_due(connection: Connection, workspace: int, moments: Mapping[int, int])
                 {"workspace": workspace, "conversion": i, "occurred_at": at}
                 for i, at in sorted(moments.items())
             ],
+        )
+
+
+def set_back(connection: Connection, workspace: int, setbacks: Mapping[int, int]) -> None:
+    """Change why these conversions ({id: bits}) do not count."""
+    c = tables.conversions.c
+    for id_, bits in sorted(setbacks.items()):
+        connection.execute(
+            update(tables.conversions).where(c.workspace == workspace, c.id == id_).values(setbacks=bits)
         )

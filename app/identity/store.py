@@ -1,7 +1,7 @@
 """The identity graph in tables: edges are facts, people follow from them. See rules.py."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select, union_all
@@ -58,6 +58,22 @@ def resolve(
         )
         for found in persons
     ]
+
+
+def companions(connection: Connection, workspace: int, since: Mapping[int, int]) -> list[tuple[int, int]]:
+    """(node, instant) of every other node of the persons of `since` ({node: instant}), with that instant."""
+    held: dict[int, int] = {}
+    for row in _memberships(connection, workspace, since, by="node"):
+        at = since[row.node]
+        held[row.person] = min(at, held.get(row.person, at))
+    return [(m.node, held[m.person]) for m in _memberships(connection, workspace, held, by="person")]
+
+
+def members(connection: Connection, workspace: int, nodes: Iterable[int]) -> set[int]:
+    """All nodes of all persons that one of `nodes` ever belonged to, and `nodes` themselves."""
+    wanted = set(nodes)
+    held = {m.person for m in _memberships(connection, workspace, wanted, by="node")}
+    return wanted | {m.node for m in _memberships(connection, workspace, held, by="person")}
 
 
 def _persons(at: int, nodes: Sequence[int], of_node: dict[int, list[Membership]]) -> set[int]:

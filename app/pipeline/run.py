@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy import Connection, Engine, exc
+from sqlalchemy import Connection, Engine, exc, select, update
 
-from app import db
+from app import db, tables
 from app.events import relational as event_store
 from app.inbox.records import Slice
 from app.model import KINDS, RESULTS, TRAFFIC, Event, Record, Refusal, Rejected
@@ -26,6 +26,9 @@ log = logger("pipeline")
 
 _decoder = msgspec.msgpack.Decoder(Record)
 _body = msgspec.json.Encoder().encode
+
+#: `rejected.replayed_at` of a record that an operator wants replayed.
+WANTED = -1
 
 #: Errors that say nothing about the batch: try it again as it is.
 PASSING = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
@@ -55,6 +58,35 @@ class Pipeline:
                 self.take(second)
             else:
                 self._quarantine(slices[0], error)
+
+    def replay(self) -> int:
+        """Send quarantined records that an operator asked for through the steps again; returns how many.
+
+        Each in a transaction of its own: one that fails again keeps its row, and says so.
+        """
+        r = tables.rejected.c
+        with db.reading(self.engine) as connection:
+            wanted = connection.execute(
+                select(r.id, r.body).where(r.replayed_at == WANTED, r.kind == "quarantined").limit(500)
+            ).all()
+        for id_, body in wanted:
+            done = update(tables.rejected).where(r.id == id_)
+            try:
+                event = msgspec.convert(msgspec.json.decode(body), Event)
+                with db.begin(self.engine) as connection:
+                    self.names = names.current(connection, self.names)
+                    batch = _Batch(connection, self.names, self.country_of, self.clock())
+                    batch.events.append((b"", id_, event))
+                    batch.run()
+                    connection.execute(done.values(replayed_at=self.clock()))
+            except PASSING:
+                raise
+            except Exception as error:  # noqa: BLE001 - a record that failed once may fail again
+                self.names = names.Names()
+                log.error("replay_failed", rejected=id_, error=repr(error)[:300])
+                with db.begin(self.engine) as connection:
+                    connection.execute(done.values(replayed_at=None, code="replay_failed"))
+        return len(wanted)
 
     def _commit(self, slices: Sequence[Slice]) -> None:
         now = self.clock()
@@ -190,7 +222,8 @@ class _Batch:
         return self.names.keys.get(event.key_digest, (0, ""))[0] if event.key_digest else event.workspace
 
     def _outcome(self, file: bytes, sequence: int, outcome: str) -> None:
-        self.facts.outcomes.append((file, sequence, outcome, self.now))
+        if file:
+            self.facts.outcomes.append((file, sequence, outcome, self.now))
         self.results["duplicate" if outcome == "duplicate" else "quarantined"] += 1
 
     def _unflag(self, items: Sequence[Item]) -> None:
@@ -222,6 +255,8 @@ class _Batch:
             facts.count(made.traffic_of(item, ids))
             if KINDS[event.kind] <= KINDS["visit"]:
                 facts.touch(item.workspace, item.visitor, event.occurred_at)
+            if event.door == "redirect":
+                facts.touch(item.workspace, event.no, event.occurred_at)
         else:
             goal = self.names.goal(self.connection, item.workspace, event.goal, kind=event.kind)
             facts.sightings.append(made.sighting_row(item, ids, goal))

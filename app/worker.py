@@ -1,0 +1,208 @@
+"""The background process: the pipeline, the leader, and a literal table of small recurring tasks.
+
+Three threads, each with work of its own, so that a slow one cannot delay another. `run` returns when
+`stop` is set and what was begun is finished; a kill at any moment loses nothing, since each transaction
+moves its cursor with what it stored.
+"""
+
+import fcntl
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import maxminddb
+from sqlalchemy import Engine, delete
+
+from app import db, tables
+from app.attribution.leader import lead
+from app.deps import now_us
+from app.inbox.queue import Queue
+from app.model import DAY
+from app.pipeline import recount, store
+from app.pipeline.run import PASSING, Pipeline
+from app.settings import Settings
+from app.telemetry import logger
+from app.workspaces import Snapshots
+
+log = logger("worker")
+
+#: Where freshness is kept: a cursor of no file. Its `sequence` is the instant up to which all is in.
+FRESHNESS = b""
+
+IDLE_SECONDS = 0.02
+RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
+RECEIPT_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the worker's tasks share."""
+
+    engine: Engine
+    pipeline: Pipeline
+    queue: Queue
+    snapshots: Snapshots
+    stored: threading.Event  # set when the pipeline committed something
+
+
+def drain(context: Context, limit: int) -> int:
+    """Take what the inbox holds, up to `limit` records; returns how many."""
+    before = now_us()
+    with db.reading(context.engine) as connection:
+        after = store.cursors(connection)
+    slices = context.queue.read(after, limit)
+    if not slices:
+        # Nothing was waiting at `before`, so everything accepted until then is in the numbers' facts.
+        if before - after.get(FRESHNESS, 0) > 1_000_000:
+            with db.begin(context.engine) as connection:
+                store.advance(connection, FRESHNESS, before, before)
+        return 0
+    context.pipeline.take(slices)
+    for part in slices:
+        context.queue.forget(part.file, part.sequences[-1])
+    context.stored.set()
+    return sum(len(part.sequences) for part in slices)
+
+
+def refresh_snapshot(context: Context) -> None:
+    """Confirm the doors' snapshot against the database: an old one tells them the database is gone."""
+    context.snapshots.refresh(context.engine)
+
+
+def replay(context: Context) -> None:
+    """Quarantined records that an operator asked for."""
+    context.pipeline.replay()
+
+
+def forget_receipts(context: Context) -> None:
+    """Outcomes answer receipts for seven days."""
+    with db.begin(context.engine) as connection:
+        limit = now_us() - RECEIPT_DAYS * DAY
+        connection.execute(delete(tables.outcomes).where(tables.outcomes.c.at < limit))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    every: float  # seconds
+    act: Callable[[Context], None]
+
+
+TASKS: tuple[Task, ...] = (
+    Task(1, refresh_snapshot),
+    Task(1, replay),
+    Task(3600, forget_receipts),
+)
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop` is set. One worker per data folder: a second one waits for the first to end."""
+    engine = db.connect(settings.database)
+    snapshots = Snapshots(settings.snapshot, clock=now_us)
+    settings.inbox.mkdir(parents=True, exist_ok=True)
+    with _alone(settings.data / "worker.lock", stop) as held:
+        if not held:
+            return
+        context = Context(
+            engine=engine,
+            pipeline=Pipeline(engine, now_us, countries(settings.geoip)),
+            queue=Queue(settings.inbox),
+            snapshots=snapshots,
+            stored=threading.Event(),
+        )
+        gc.collect()
+        gc.freeze()
+        threads = [
+            threading.Thread(target=_pipeline, args=(context, settings.batch, stop), name="pipeline"),
+            threading.Thread(target=_leader, args=(context, stop), name="leader"),
+            threading.Thread(target=_tasks, args=(context, stop), name="tasks"),
+        ]
+        for thread in threads:
+            thread.start()
+        log.info("started", database=engine.url.get_backend_name())
+        for thread in threads:
+            thread.join()
+        context.queue.close()
+    engine.dispose()
+    log.info("stopped")
+
+
+def _pipeline(context: Context, limit: int, stop: threading.Event) -> None:
+    _forever(lambda: drain(context, limit) > 0, stop, pause=lambda: stop.wait(IDLE_SECONDS))
+
+
+def _leader(context: Context, stop: threading.Event) -> None:
+    def pause() -> None:
+        context.stored.wait(0.2)
+        context.stored.clear()
+
+    _forever(lambda: lead(context.engine, now_us, recount.rebuild), stop, pause=pause)
+
+
+def _tasks(context: Context, stop: threading.Event) -> None:
+    due = dict.fromkeys(TASKS, 0.0)
+
+    def turn() -> bool:
+        now = now_us() / 1e6
+        for task in TASKS:
+            if now >= due[task]:
+                due[task] = now + task.every
+                task.act(context)
+        return False
+
+    _forever(turn, stop, pause=lambda: stop.wait(0.25))
+
+
+def _forever(turn: Callable[[], bool], stop: threading.Event, *, pause: Callable[[], object]) -> None:
+    """Take turns until `stop`: at once again after work, after a pause without, later after a failure."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            busy = turn()
+            failures = 0
+        except PASSING as error:
+            busy, failures = False, failures + 1
+            log.warning("database_in_trouble", turn=threading.current_thread().name, error=str(error)[:200])
+        except Exception:
+            busy, failures = False, failures + 1
+            log.exception("turn_failed", turn=threading.current_thread().name)
+        if failures:
+            stop.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
+        elif not busy:
+            pause()
+
+
+@contextmanager
+def _alone(path: Path, stop: threading.Event) -> Iterator[bool]:
+    """Hold the lock file, waiting for whoever holds it; False when `stop` came first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        while not stop.is_set():
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stop.wait(0.1)
+            else:
+                yield True
+                return
+        yield False
+
+
+def countries(path: Path | None) -> Callable[[str], str]:
+    """A look-up from IP address to country in an operator's .mmdb; without one it always answers ""."""
+    if path is None:
+        return lambda ip: ""
+    reader = maxminddb.open_database(path)
+
+    def country_of(ip: str) -> str:
+        try:
+            found = reader.get(ip)
+        except ValueError:
+            return ""
+        country = found.get("country") if isinstance(found, dict) else None
+        code = country.get("iso_code") if isinstance(country, dict) else None
+        return code if isinstance(code, str) else ""
+
+    return country_of
