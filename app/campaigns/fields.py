@@ -14,8 +14,17 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
-from pydantic import StrictBool, StrictInt, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictInt,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from app import money, workspaces
@@ -38,6 +47,10 @@ REASONS: dict[str, str] = {
     "fraction_invalid": "is not a fraction from 0 to 1",
     "rate_invalid": "is not a decimal above 0 and below 10^12 with at most 12 decimals",
     "match_empty": "names none of source, medium, campaign, click_id",
+    "currency_missing": "is required with an amount",
+    "campaign_missing": "an ad is one of a campaign: `campaign` is required with `ad`",
+    "rate_same": "a currency has no rate to itself",
+    "replay_unclear": "needs either `ids` or `code`",
     "shares_invalid": "must be three whole numbers from 0 that add up to 100",
 }
 
