@@ -181,7 +181,7 @@ def event_row(item: Item, ids: tuple[int, int, int, int]) -> tuple[object, ...]:
         item.workspace, KINDS[e.kind], e.occurred_at, e.no, e.received_at, item.visitor, item.flags,
         DOORS[e.door], int(item.billable), *ids, item.country, item.device, int(item.direct),
         item.source, item.medium, e.ad_group, e.creative, e.placement, e.keyword,
-        item.visitor_id, "" if denied(e) else e.user_id, e.click_id, details(e),
+        item.visitor_id, "" if denied(e) else e.user_id, e.click_id, details(e, ids),
     )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def sighting_row(item: Item, ids: tuple[int, int, int, int], goal_id: int) -> tu
         e.received_at, e.id, e.order_id, e.store, e.value, e.currency, e.tax, e.shipping, e.cost_of_goods,
         e.payout, e.status, item.flags, None if e.new_customer is None else int(e.new_customer),
         item.visitor, item.country, item.device, *ids, int(denied(e)), e.click_id, e.lead_id,
-        _json([node for node, _ in item.nodes]).decode(), _json(clicks).decode(), details(e),
+        _json([node for node, _ in item.nodes]).decode(), _json(clicks).decode(), details(e, ids),
     )  # fmt: skip
 
 
@@ -215,20 +215,26 @@ def denied(event: Event) -> bool:
 #: What is kept of an event beside its columns, and under which name.
 DETAILS = (
     "url", "referrer", "title", "utm", "subs", "click_ids", "segment", "properties", "consent", "ip",
-    "user_agent", "hints", "email", "phone", "user_id", "campaign", "ad", "partner", "channel",
+    "user_agent", "hints", "email", "phone", "user_id",
 )  # fmt: skip
 
-_BULKY = frozenset({"user_agent"})
+_BULKY = frozenset({"user_agent", "user_id"})  # of no use there, or a column already
 _PERSONAL = frozenset({"email", "phone", "user_id", "click_ids", "ip", "user_agent"})
 
+#: Slugs are kept here only where they could not be registered.
+_SLUGS = ("channel", "campaign", "ad", "partner")
 
-def details(event: Event) -> str:
+
+def details(event: Event, ids: tuple[int, int, int, int]) -> str:
     """The rest of an event as JSON, without what is empty; nothing personal where consent was denied.
 
     Traffic leaves the user agent out: its verdicts (bot, device) are columns, and it would be half the row.
     """
     left_out = _PERSONAL if denied(event) else _BULKY if event.kind in TRAFFIC else frozenset()
     found = {name: value for name in DETAILS if name not in left_out and (value := getattr(event, name))}
+    for name, id_ in zip(_SLUGS, ids, strict=True):
+        if not id_ and (slug := getattr(event, name)):
+            found[name] = slug
     return _json(found).decode() if found else ""
 
 

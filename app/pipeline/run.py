@@ -16,7 +16,8 @@ from app.events import relational as event_store
 from app.inbox.records import Slice
 from app.model import KINDS, RESULTS, TRAFFIC, Event, Record, Refusal, Rejected
 from app.pipeline import facts as made
-from app.pipeline import names, rules, store
+from app.pipeline import names as slugs
+from app.pipeline import rules, store
 from app.pipeline.facts import Facts
 from app.pipeline.landings import Landing, RedirectClick
 from app.pipeline.steps import Item, Known, refine
@@ -41,17 +42,17 @@ class Pipeline:
     engine: Engine
     clock: Callable[[], int]
     country_of: Callable[[str], str] = lambda ip: ""
-    names: names.Names = field(default_factory=names.Names)
+    names: slugs.Names = field(default_factory=slugs.Names)
 
     def take(self, slices: Sequence[Slice]) -> None:
         """Process every record of `slices`; afterwards the cursors stand behind them."""
         try:
             self._commit(slices)
         except PASSING:
-            self.names = names.Names()
+            self.names = slugs.Names()
             raise
         except Exception as error:  # noqa: BLE001 - whatever a record does, it costs only itself
-            self.names = names.Names()
+            self.names = slugs.Names()
             if sum(len(s.sequences) for s in slices) > 1:
                 first, second = _halves(slices)
                 self.take(first)
@@ -74,7 +75,7 @@ class Pipeline:
             try:
                 event = msgspec.convert(msgspec.json.decode(body), Event)
                 with db.begin(self.engine) as connection:
-                    self.names = names.current(connection, self.names)
+                    self.names = slugs.current(connection, self.names)
                     batch = _Batch(connection, self.names, self.country_of, self.clock())
                     batch.events.append((b"", id_, event))
                     batch.run()
@@ -82,7 +83,7 @@ class Pipeline:
             except PASSING:
                 raise
             except Exception as error:  # noqa: BLE001 - a record that failed once may fail again
-                self.names = names.Names()
+                self.names = slugs.Names()
                 log.error("replay_failed", rejected=id_, error=repr(error)[:300])
                 with db.begin(self.engine) as connection:
                     connection.execute(done.values(replayed_at=None, code="replay_failed"))
@@ -91,7 +92,7 @@ class Pipeline:
     def _commit(self, slices: Sequence[Slice]) -> None:
         now = self.clock()
         with db.begin(self.engine) as connection:
-            self.names = names.current(connection, self.names)
+            self.names = slugs.current(connection, self.names)
             batch = _Batch(connection, self.names, self.country_of, now)
             for part in slices:
                 batch.read(part)
@@ -152,7 +153,7 @@ class _Batch:
     """The records of one transaction on their way to facts."""
 
     def __init__(
-        self, connection: Connection, known: names.Names, country_of: Callable[[str], str], now: int
+        self, connection: Connection, known: slugs.Names, country_of: Callable[[str], str], now: int
     ) -> None:
         self.connection = connection
         self.names = known
