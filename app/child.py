@@ -82,7 +82,7 @@ def prepare(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def demo(settings: Settings, arguments: argparse.Namespace) -> None:
     """Fill the demo workspace through the doors, and show it."""
-    from app.demo import show
+    from app.demo.load import show
 
     show(arguments.url, msgspec.json.decode(sys.stdin.buffer.read(), type=dict[str, str]))
 

@@ -129,7 +129,7 @@ def demo(
     data: Data = None,
 ) -> None:
     """Add the demo workspace to a running Clicktrail, fill it through the doors and show it."""
-    from app.demo import show
+    from app.demo.load import show
     from app.prepare import prepare
 
     made = prepare(read_settings(data=data), clock=now, workspace="demo")

@@ -1,0 +1,84 @@
+# Clicktrail. Every target sets up what it needs in .venv; a machine with only Python and make is enough.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --require-hashes
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(BIN)/.runtime ## Make .venv with what Clicktrail runs on
+
+.PHONY: run
+run: $(BIN)/.runtime ## Serve on http://127.0.0.1:8000; the first start loads a demo workspace
+	@CLICKTRAIL_LOG_PRETTY=$${CLICKTRAIL_LOG_PRETTY:-1} CLICKTRAIL_LOG_LEVEL=$${CLICKTRAIL_LOG_LEVEL:-warning} \
+	  exec $(BIN)/clicktrail serve --demo $(ARGS)
+
+.PHONY: test
+test: $(BIN)/.dev ## All tests; ARGS="-k sale" for some of them
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: $(BIN)/.dev ## Style, types, and who imports whom
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: $(BIN)/.dev ## Put the code into the house's form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(BIN)/.dev ## The benchmarks: how fast, beside what, and where the time goes
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: faults
+faults: $(BIN)/.dev ## Kills, full disks, failing writes: the fault tests at length
+	@CLICKTRAIL_FAULTS=long $(BIN)/pytest -m faults $(ARGS)
+
+.PHONY: wheel
+wheel: $(BIN)/.dev ## The package, in dist/
+	@$(BIN)/python -m build --no-isolation --wheel
+
+.PHONY: migration
+migration: $(BIN)/.dev ## A migration from what changed in app/tables.py: NAME=what_changed
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python migrations/write.py $(NAME)
+
+.PHONY: lock
+lock: $(BIN)/.dev ## Resolve the dependencies anew and write the lock files
+	@$(COMPILE) --upgrade --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --upgrade --extra build --extra dev --constraint requirements.lock \
+	  --output-file requirements-dev.lock pyproject.toml
+	@printf 'editables\nhatchling\n' | $(COMPILE) --constraint requirements-dev.lock \
+	  --output-file requirements-build.lock -
+
+.PHONY: clean
+clean: ## Remove everything that was made, but not data/
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# --- The environment -------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv
+
+$(BIN)/.runtime: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
+	@echo "Installing into .venv ..." >&2
+	@$(PIP) -r requirements.lock -r requirements-build.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/.dev: requirements-dev.lock $(BIN)/.runtime
+	@echo "Installing what tests need into .venv ..." >&2
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
