@@ -557,6 +557,7 @@ credits = table(
     whole("no"),
     whole("kind", 0, SMALL),
     whole("occurred_at"),
+    whole("day"),  # of the touch, in the zone it was booked in; unattributed: of the conversion
     whole("channel_id"),
     whole("campaign_id"),
     whole("ad_id"),
@@ -602,6 +603,8 @@ TRAFFIC_MEASURES = (
 )  # fmt: skip
 
 traffic_days = traffic("traffic_days", "day", "channel_id", "campaign_id", "ad_id", "partner_id")
+# A daily report by campaign reads 18,000 cells instead of 90,000 and more (5 ads, several partners).
+traffic_campaign_days = traffic("traffic_campaign_days", "day", "channel_id", "campaign_id")
 traffic_places = traffic("traffic_places", "day", "channel_id", "country", "device")
 traffic_quarters = traffic("traffic_quarters", "quarter", "campaign_id")  # occurred_at // QUARTER
 

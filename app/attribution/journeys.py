@@ -5,6 +5,7 @@ length. Pure; who fills them is `store`, what they mean for credit is `rules`.
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,21 @@ _PRIORITY = np.array([PRIORITY.get(kind, 0) for kind in range(KIND_COUNT)])
 
 NEVER = -(2**62)
 
+Columns = TypeVar("Columns", bound=Any)  # a dataclass whose fields are columns of one length
+
+
+def taken(columns: Columns, index: Ints | Bits) -> Columns:
+    """The rows at `index`."""
+    made: Columns = type(columns)(*(getattr(columns, f.name)[index] for f in fields(columns)))
+    return made
+
+
+def joined(first: Columns, second: Columns) -> Columns:
+    """The rows of both, one after the other."""
+    names = [f.name for f in fields(first)]
+    made: Columns = type(first)(*(np.concatenate([getattr(first, n), getattr(second, n)]) for n in names))
+    return made
+
 
 @dataclass(frozen=True, slots=True)
 class Touches:
@@ -40,14 +56,6 @@ class Touches:
     partner: Ints
     country: Ints
     device: Ints
-
-    def take(self, index: Ints) -> "Touches":
-        return Touches(*(getattr(self, f.name)[index] for f in fields(self)))
-
-    def followed_by(self, other: "Touches") -> "Touches":
-        return Touches(
-            *(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self))
-        )
 
     @property
     def priority(self) -> Ints:
@@ -90,7 +98,9 @@ class Journeys:
         order = self.touches.order()
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
-        return replace(self, touches=self.touches.take(order), held=rank[self.held], signed=rank[self.signed])
+        return replace(
+            self, touches=taken(self.touches, order), held=rank[self.held], signed=rank[self.signed]
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ lines count on their own day; basis 2 is the basis 1 line on the day of the touc
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from app.attribution.allocation import shares
-from app.attribution.journeys import CLICK, IMPRESSION, Bits, Ints, spread
+from app.attribution.journeys import CLICK, IMPRESSION, Bits, Ints, joined, spread
+from app.attribution.ledger import Ledger, Lines, Rows
 from app.model import BASES
 from app.money import BASE, MICROS
 
@@ -32,47 +33,6 @@ AMOUNTS = ("gross", "net", "cogs", "reported_gross", "reported_net", "reported_c
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
-    """Booking lines as columns; fields as in tables.bookings, `owner` an index of a conversion."""
-
-    owner: Ints
-    basis: Ints
-    sign: Ints
-    day: Ints
-    kind: Ints
-    goal_id: Ints
-    state: Ints
-    currency: Ints  # index of a text the caller keeps
-    rated: Ints
-    net_count: Ints
-    valued: Ints
-    new_customer: Ints
-    with_cogs: Ints
-    gross: Ints
-    net: Ints
-    cogs: Ints
-    reported_gross: Ints
-    reported_net: Ints
-    reported_cogs: Ints
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """Credit rows as columns, `sizes[i]` for each conversion i; `day` is the local day of the touch."""
-
-    sizes: Ints
-    day: Ints
-    kind: Ints
-    channel_id: Ints
-    campaign_id: Ints
-    ad_id: Ints
-    partner_id: Ints
-    country: Ints
-    device: Ints
-    weights: Ints  # one line per model, in the order of their numbers from 1
-
-
-@dataclass(frozen=True, slots=True)
 class Cells:
     """Distinct cells of a rollup: key columns, and the measures that are not 0 throughout."""
 
@@ -89,27 +49,19 @@ class Parts:
     measures: dict[str, Ints]
 
 
-def difference(lines: Lines, rows: Shares, old_lines: Lines, old_rows: Shares) -> dict[str, Cells]:
-    """The cells of ROLLUPS that -old +new comes to."""
-    away = replace(old_lines, owner=old_lines.owner + len(rows.sizes), sign=-old_lines.sign)
-    return cells(_joined(lines, away), _joined_rows(rows, old_rows))
+def difference(new: Ledger, old: Ledger, conversions: int) -> dict[str, Cells]:
+    """The cells of ROLLUPS that -old +new comes to, over this many conversions."""
+    lines = replace(old.lines, owner=old.lines.owner + conversions, sign=-old.lines.sign)
+    rows = replace(old.rows, owner=old.rows.owner + conversions)
+    return cells(joined(new.lines, lines), joined(new.rows, rows))
 
 
-def _joined(first: Lines, second: Lines) -> Lines:
-    return Lines(*(np.concatenate([getattr(first, f.name), getattr(second, f.name)]) for f in fields(Lines)))
-
-
-def _joined_rows(first: Shares, second: Shares) -> Shares:
-    return Shares(
-        *(np.concatenate([getattr(first, f.name), getattr(second, f.name)], axis=-1) for f in fields(Shares))
-    )
-
-
-def cells(lines: Lines, rows: Shares) -> dict[str, Cells]:
-    """Every cell of ROLLUPS that is not 0, of all bases and models."""
-    starts = np.cumsum(rows.sizes) - rows.sizes
-    line, row = spread(starts[lines.owner], rows.sizes[lines.owner])
-    parts = [_parts(weights, line, row, lines, rows) for weights in rows.weights]
+def cells(lines: Lines, rows: Rows) -> dict[str, Cells]:
+    """Every cell of ROLLUPS that is not 0, of all bases and models. `rows` are sorted by owner."""
+    low = np.searchsorted(rows.owner, lines.owner, side="left")
+    high = np.searchsorted(rows.owner, lines.owner, side="right")
+    line, row = spread(low, high - low)
+    parts = [_parts(weights, line, row, lines, rows) for weights in rows.weights()]
     whole = Parts(
         np.concatenate([p.line for p in parts]),
         np.concatenate([p.row for p in parts]),
@@ -138,13 +90,13 @@ def cells(lines: Lines, rows: Shares) -> dict[str, Cells]:
     }
 
 
-def _keys(parts: Parts, lines: Lines, rows: Shares, names: Sequence[str]) -> dict[str, Ints]:
+def _keys(parts: Parts, lines: Lines, rows: Rows, names: Sequence[str]) -> dict[str, Ints]:
     of_rows: dict[str, Ints] = {name: getattr(rows, name)[parts.row] for name in names}
     of_lines: dict[str, Ints] = {name: getattr(lines, name)[parts.line] for name in LINE_KEYS}
     return of_rows | of_lines
 
 
-def _parts(weights: Ints, line: Ints, row: Ints, lines: Lines, rows: Shares) -> Parts:
+def _parts(weights: Ints, line: Ints, row: Ints, lines: Lines, rows: Rows) -> Parts:
     """The division of every line by one model's weights, only where it gives anything."""
     given = weights[row] > 0
     line, row = line[given], row[given]

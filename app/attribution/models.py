@@ -45,11 +45,11 @@ def paths(ask: Ints, kind: Ints, age: Ints) -> Paths:
 
 
 def first_touch(path: Paths, _: Parameters) -> Ints:
-    return (path.place == 0).astype(np.int64)
+    return np.asarray(path.place == 0, dtype=np.int64)
 
 
 def last_touch(path: Paths, _: Parameters) -> Ints:
-    return (path.place == path.size - 1).astype(np.int64)
+    return np.asarray(path.place == path.size - 1, dtype=np.int64)
 
 
 def last_click(path: Paths, _: Parameters) -> Ints:
@@ -60,7 +60,7 @@ def last_click(path: Paths, _: Parameters) -> Ints:
     clicked = np.zeros(int(first.sum()), dtype=np.bool_)
     clicked[path_no[clicks]] = True
     fallen = ~clicked[path_no] & (path.place == path.size - 1)
-    return (last_of(path.ask, clicks) | fallen).astype(np.int64)
+    return np.asarray(last_of(path.ask, clicks) | fallen, dtype=np.int64)
 
 
 def linear(path: Paths, _: Parameters) -> Ints:
@@ -107,8 +107,9 @@ def _decayed(hours: int, half_life: int) -> int:
     near = round(value)
     if abs(value - near) > 1e-6:
         return max(1, int(value))
-    whole = near**half_life << hours <= 1 << 20 * half_life  # near <= 2^(20 - hours / half_life)?
-    return max(1, near if whole else near - 1)
+    power: int = near**half_life
+    reached = power << hours <= 1 << 20 * half_life  # near <= 2^(20 - hours / half_life), in integers
+    return max(1, near if reached else near - 1)
 
 
 Model = Callable[[Paths, Parameters], Ints]

@@ -26,6 +26,7 @@ from app.attribution.journeys import (
     last_of,
     merged,
     spread,
+    taken,
 )
 from app.model import REASONS
 
@@ -169,7 +170,7 @@ def near(asks: Asks, journeys: Journeys, rules: Rules) -> Bits:
 
 def judge(pairs: Pairs, asks: Asks, touches: Touches, rules: Rules, *, cap: int = CAP) -> Verdict:
     """What the rules say of each pair. Pairs beyond those of `candidates` change no verdict on these."""
-    t = touches.take(pairs.touch)
+    t = taken(touches, pairs.touch)
     at, goal = asks.at[pairs.ask], asks.goal[pairs.ask]
     age = at - t.at
     code = np.zeros(len(age), dtype=np.int64)

@@ -1,0 +1,230 @@
+"""What attribution reads and writes: configuration, due conversions, bookings, credits, rollups. SQL only.
+
+Journeys are `gather`'s.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import msgspec
+import numpy as np
+from sqlalchemy import Connection, Table, delete, func, select, update
+
+from app import db, tables
+from app.attribution.journeys import PRIORITY, Bits, Columns
+from app.attribution.ledger import CAUSES, Conversions, Ledger, Lines, Rows, table
+from app.attribution.lines import Cells
+from app.attribution.models import Parameters
+from app.attribution.rules import Rules
+from app.model import DAY, KINDS
+from app.workspaces import WorkspaceSettings, settings_of
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A workspace's configuration of attribution."""
+
+    workspace: int
+    zone: str
+    settings: WorkspaceSettings
+    rules: Rules
+    parameters: Parameters
+
+    @property
+    def exhaustible(self) -> bool:
+        """Does a conversion use up the touches before it?"""
+        return self.settings.reset_after_conversion or self.settings.first_conversion_only
+
+
+def setup(connection: Connection, workspace: int) -> Setup:
+    """The configuration as it is now."""
+    w, g, c = tables.workspaces.c, tables.goals.c, tables.campaigns.c
+    zone, text = connection.execute(select(w.timezone, w.settings).where(w.id == workspace)).one()
+    settings = settings_of(text)
+    goals = connection.execute(select(g.id, g.windows).where(g.workspace == workspace, g.windows != "{}"))
+    campaigns = connection.execute(select(c.id, c.windows).where(c.workspace == workspace, c.windows != "{}"))
+    days = WorkspaceSettings().windows | settings.windows
+    rules = Rules(
+        windows=_windows(days),
+        goal_windows={id_: _windows(msgspec.json.decode(text)) for id_, text in goals},
+        campaign_windows={id_: _windows(msgspec.json.decode(text)) for id_, text in campaigns},
+        billing_window=round(settings.billing_window * DAY),
+        billing=settings.billing_model,
+        tier_rule=settings.tier_rule,
+        direct=settings.direct,
+        collapse=settings.collapse,
+    )
+    parameters = Parameters(settings.position_shares, settings.half_life_hours)
+    return Setup(workspace, zone, settings, rules, parameters)
+
+
+def _windows(days: Mapping[str, float]) -> dict[int, int]:
+    """Microseconds by kind, of the kinds that can earn."""
+    return {KINDS[k]: round(d * DAY) for k, d in days.items() if KINDS.get(k) in PRIORITY}
+
+
+def due(connection: Connection, *, limit: int, now: int) -> tuple[int, list[int]]:
+    """A workspace that has due conversions, and up to `limit` of them, earliest first; (0, []) for none.
+
+    Which workspace changes with the clock, so that a busy one cannot keep the others waiting for ever.
+    """
+    d = tables.due.c
+    found: list[int] = []
+    while (following := _next_workspace(connection, found[-1] if found else -1)) is not None:
+        found.append(following)
+    if not found:
+        return 0, []
+    workspace = found[now % len(found)]
+    statement = select(d.conversion).where(d.workspace == workspace)
+    ids = connection.scalars(statement.order_by(d.occurred_at, d.conversion).limit(limit))
+    return workspace, list(ids)
+
+
+def _next_workspace(connection: Connection, after: int) -> int | None:
+    d = tables.due.c
+    found: int | None = connection.scalar(select(func.min(d.workspace)).where(d.workspace > after))
+    return found
+
+
+_nodes = msgspec.json.Decoder(list[int]).decode
+_clicks = msgspec.json.Decoder(list[dict[str, int]]).decode
+
+
+def conversions(connection: Connection, workspace: int, ids: Sequence[int]) -> Conversions:
+    """Those of `ids` that exist."""
+    c = tables.conversions.c
+    numbers = {
+        "id": c.id, "kind": c.kind, "goal_id": c.goal_id, "occurred_at": c.occurred_at,
+        "valued": c.value.is_not(None), "value": func.coalesce(c.value, 0),
+        "with_cogs": c.cost_of_goods.is_not(None), "cogs": func.coalesce(c.cost_of_goods, 0),
+        "rated": c.value.is_(None) | c.reported.is_not(None),
+        "reported": func.coalesce(c.reported, 0), "reported_cogs": func.coalesce(c.reported_cogs, 0),
+        "state": c.state, "setbacks": c.setbacks, "adjusted": c.adjusted,
+        "new_customer": func.coalesce(c.new_customer, 0), "consent_denied": c.consent_denied,
+        "credit_version": c.credit_version,
+    }  # fmt: skip
+    statement = select(*numbers.values(), c.currency, c.nodes, c.clicks)
+    rows = connection.execute(
+        statement.where(c.workspace == workspace, db.among(connection, c.id, ids)).order_by(c.id)
+    ).all()
+    *whole, currency, nodes, clicks = list(zip(*rows, strict=True)) or [()] * (len(numbers) + 3)
+    columns: dict[str, Any] = {
+        name: np.array(values, dtype=np.int64) for name, values in zip(numbers, whole, strict=True)
+    }
+    return Conversions(
+        **columns,
+        currency=list(currency),
+        nodes=[_nodes(text or "[]") for text in nodes],
+        clicks=[_clicks(text) if text != "[]" else [] for text in clicks],
+    )
+
+
+# --- Bookings and credits ---------------------------------------------------------------------------
+
+LINE_COLUMNS = tuple(f.name for f in fields(Lines))[1:]
+ROW_COLUMNS = tuple(f.name for f in fields(Rows))[1:]
+
+
+def ledger(
+    connection: Connection, workspace: int, conversions: Conversions, currencies: dict[str, int]
+) -> Ledger:
+    """What is stored of these conversions: bookings and present credits, both empty for a new one."""
+    settled = conversions.credit_version > 0
+    owner = {id_: i for i, id_ in enumerate(conversions.id.tolist())}
+    ids = conversions.id[settled].tolist()
+    if not ids:
+        return Ledger(table(Lines, []), table(Rows, []))
+    b, c, v = tables.bookings.c, tables.credits.c, tables.conversions.c
+    lines = connection.execute(
+        select(b.conversion, *(b[name] for name in LINE_COLUMNS))
+        .where(b.workspace == workspace, db.among(connection, b.conversion, ids))
+        .order_by(b.conversion, b.ordinal)
+    )
+    rows = connection.execute(
+        select(c.conversion, *(c[name] for name in ROW_COLUMNS))
+        .join(tables.conversions, (v.workspace == c.workspace) & (v.id == c.conversion))
+        .where(
+            c.workspace == workspace,
+            c.version == v.credit_version,
+            db.among(connection, c.conversion, ids),
+        )
+        .order_by(c.conversion, c.ordinal)
+    )
+    cause, currency = (LINE_COLUMNS.index(name) for name in ("cause", "currency"))
+    booked = []
+    for id_, *values in lines:
+        values[cause] = CAUSES.index(values[cause])
+        values[currency] = currencies.setdefault(values[currency], len(currencies))
+        booked.append((owner[id_], *values))
+    return Ledger(table(Lines, booked), table(Rows, [(owner[id_], *values) for id_, *values in rows]))
+
+
+def replace_lines(
+    connection: Connection,
+    workspace: int,
+    conversions: Conversions,
+    lines: Lines,
+    changed: Bits,
+    currencies: Sequence[str],
+) -> None:
+    """Put these booking lines in the place of the old ones, where they changed."""
+    gone = conversions.id[changed & (conversions.credit_version > 0)].tolist()
+    b = tables.bookings
+    if gone:
+        connection.execute(
+            delete(b).where(b.c.workspace == workspace, db.among(connection, b.c.conversion, gone))
+        )
+    values = _values(lines)
+    values["cause"] = [CAUSES[i] for i in values["cause"]]
+    values["currency"] = [currencies[i] for i in values["currency"]]
+    keys = {"workspace": [workspace] * len(lines.owner), "conversion": conversions.id[lines.owner].tolist()}
+    _insert(connection, b, keys | values)
+
+
+def add_credits(connection: Connection, workspace: int, conversions: Conversions, rows: Rows) -> None:
+    """A next version of the credits of these conversions, complete; earlier ones stay."""
+    keys = {
+        "workspace": [workspace] * len(rows.owner),
+        "conversion": conversions.id[rows.owner].tolist(),
+        "version": (conversions.credit_version[rows.owner] + 1).tolist(),
+    }
+    _insert(connection, tables.credits, keys | _values(rows))
+    v = tables.conversions
+    ids = np.unique(conversions.id[rows.owner]).tolist()
+    connection.execute(
+        update(v)
+        .where(v.c.workspace == workspace, db.among(connection, v.c.id, ids))
+        .values(credit_version=v.c.credit_version + 1)
+    )
+
+
+def _values(columns: Columns) -> dict[str, list[Any]]:
+    return {f.name: getattr(columns, f.name).tolist() for f in fields(columns)[1:]}
+
+
+def _insert(connection: Connection, into: Table, columns: Mapping[str, list[Any]]) -> None:
+    statement = db.inserting(into, connection.dialect.name, *columns)
+    db.bulk(connection, statement, list(zip(*columns.values(), strict=True)))
+
+
+def add_cells(
+    connection: Connection, workspace: int, cells: Mapping[str, Cells], currencies: Sequence[str]
+) -> None:
+    """Add these cells to the credit rollups. Measures that are 0 throughout are not sent at all."""
+    for rollup, found in cells.items():
+        columns = {name: values.tolist() for name, values in (found.keys | found.measures).items()}
+        columns["currency"] = [currencies[i] for i in columns["currency"]]
+        rows = list(zip(*columns.values(), strict=True))
+        db.add(
+            connection,
+            tables.metadata.tables[rollup],
+            [(workspace, *row) for row in rows],
+            ("workspace", *columns),
+        )
+
+
+def settled(connection: Connection, workspace: int, ids: Sequence[int]) -> None:
+    """These conversions are no longer due."""
+    d = tables.due
+    connection.execute(delete(d).where(d.c.workspace == workspace, db.among(connection, d.c.conversion, ids)))
