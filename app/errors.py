@@ -7,6 +7,7 @@
     |-- NotFound              404
     |-- Conflict              409   the slug, or the period of a deal, is taken
     |-- TooLarge              413   more bytes or items than a request may carry
+    |-- Unsupported           415   a body in an encoding that is not understood
     |-- Unprocessable         422   well-formed, but every item of it was refused
     `-- Unavailable           503   not now: come back after `retry_after` seconds
 
@@ -57,6 +58,10 @@ class Conflict(ClicktrailError):
 
 class TooLarge(ClicktrailError):
     status = 413
+
+
+class Unsupported(ClicktrailError):
+    status = 415
 
 
 class Unprocessable(ClicktrailError):

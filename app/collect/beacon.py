@@ -1,0 +1,207 @@
+"""POST /collect: the browser's beacon. JSON whatever the Content-Type says, cross-origin by CORS.
+
+Origins are echoed with credentials only where the workspace (or the service's own site) knows them:
+otherwise any page could write as the visitor of another.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from app.collect import bodies, consent, parse, visitor
+from app.collect.door import (
+    ASGIScope,
+    Doors,
+    Receive,
+    Send,
+    accepted,
+    answer,
+    complain,
+    encode,
+    entropy,
+    only,
+    peer,
+    to_json,
+    unavailable,
+)
+from app.collect.events import NOT_OBJECT, id_of, listed, report
+from app.collect.fields import Bad
+from app.collect.parse import Arrival
+from app.errors import ClicktrailError, Forbidden, InvalidInput, Unauthorized
+from app.model import Event, Rejected
+from app.workspaces import Workspace
+
+MOST = 50
+LARGEST = 64 * 1024
+
+#: What the context says once for all events of a body; an event's own word comes first.
+SHARED = ("visitor_id", "url", "referrer", "title", "consent", "utm", "click_ids")
+
+Header = tuple[bytes, bytes]
+VARY: Header = (b"vary", b"Origin")
+OPEN: tuple[Header, ...] = ((b"access-control-allow-origin", b"*"), VARY)
+
+
+class _Owner(NamedTuple):
+    """Whose beacon this is; no workspace while the snapshot is stale and the key unknown to it."""
+
+    workspace: Workspace | None
+    key_digest: str
+
+
+async def beacon(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) -> None:
+    """Answer the preflight, or judge and store the events of one body."""
+    headers = dict(scope["headers"])
+    if scope["method"] == "OPTIONS":
+        return await answer(send, 204, b"", *_preflight(doors, scope, headers))
+    if scope["method"] != "POST":
+        return await only(send, "POST", "OPTIONS")
+    shown = OPEN  # until the key has said whose list of origins counts
+    try:
+        body = bodies.decoded(await bodies.read(receive, headers, LARGEST))
+        if not isinstance(body, dict):
+            raise InvalidInput("not_object", 'send {"k": "ct_pub_...", "events": [...]}')
+        owner = _owner(doors, body)
+        shown = _origin(doors, scope, headers, owner)
+        told = listed({"events": body.get("events")}, MOST)
+        guest, good, bad = _judged(doors, scope, headers, body, told, owner)
+        number = owner.workspace.id if owner.workspace is not None else 0
+        for index, rejected in bad:
+            doors.refuse(rejected, door="beacon", workspace=number, id_=id_of(told[index]), said=told[index])
+        if good:
+            await doors.inbox.append([encode(event) for event in good])
+            accepted("beacon", len(good))
+        if guest.header is not None:
+            shown = (*shown, (b"set-cookie", guest.header))
+        await answer(send, 422 if bad and not good else 202, to_json(report(len(good), told, bad)), *shown)
+    except ClicktrailError as error:
+        if error.status == 503:
+            unavailable("beacon")
+        await complain(send, error, *shown)
+
+
+def _owner(doors: Doors, body: dict[str, object]) -> _Owner:
+    key = body.get("k")
+    found = doors.public(key if isinstance(key, str) else "")
+    if isinstance(found, Rejected):
+        doors.refuse(found, door="beacon", workspace=0)
+        error = Forbidden if found.code == "scope_missing" else Unauthorized
+        raise error(found.code, found.message, field="k")
+    return _Owner(None, found) if isinstance(found, str) else _Owner(found, "")
+
+
+def _judged(
+    doors: Doors,
+    scope: ASGIScope,
+    headers: visitor.Headers,
+    body: dict[str, object],
+    told: list[object],
+    owner: _Owner,
+) -> tuple[visitor.Guest, list[Event], list[tuple[int, Rejected]]]:
+    """The visitor, the events that are good, and the others by their index."""
+    context = body.get("context") or {}
+    if not isinstance(context, dict):
+        raise InvalidInput("not_object", "must be an object", field="context")
+    shared = {name: context[name] for name in SHARED if name in context}
+    now = doors.clock()
+    guest = _guest(scope, headers, [shared, *told], owner, now)
+    host = peer(scope)
+    arrival = Arrival(
+        door="beacon",
+        received_at=now,
+        no=0,
+        workspace=owner.workspace,
+        key_digest=owner.key_digest,
+        cookie_id=guest.id,
+        ip=visitor.address(host, headers, doors.trusted),
+        user_agent=visitor.user_agent(headers),
+        country=doors.country(headers, peer=host),
+        gpc=headers.get(b"sec-gpc") == b"1",
+        sent_at=context.get("sent_at"),
+        hints=visitor.hints(headers, scope["method"]),
+    )
+    good: list[Event] = []
+    bad: list[tuple[int, Rejected]] = []
+    for index, said in enumerate(told):
+        outcome: Event | Rejected = NOT_OBJECT
+        if isinstance(said, Mapping):
+            outcome = parse.event({**shared, **said}, arrival.numbered(entropy()[0]))
+        if isinstance(outcome, Rejected):
+            bad.append((index, outcome))
+        else:
+            good.append(outcome)
+    return guest, good, bad
+
+
+def _guest(
+    scope: ASGIScope, headers: visitor.Headers, told: list[object], owner: _Owner, now: int
+) -> visitor.Guest:
+    """The visitor by cookie; nobody when the context, or any event, says that nothing may be kept."""
+    default = owner.workspace.settings.consent_default if owner.workspace is not None else "granted"
+    choices = [_consent(said.get("consent")) for said in told if isinstance(said, Mapping)]
+    stated: list[dict[str, object] | None] = [choice for choice in choices if choice is not None]
+    return visitor.guest(
+        headers,
+        denied=any(consent.denied(choice, default) for choice in stated or [None]),
+        now=now,
+        fresh=entropy()[1],
+        local=visitor.is_local(headers, scope["scheme"]),
+    )
+
+
+def _consent(said: object) -> dict[str, object] | None:
+    if said is None:
+        return None
+    try:
+        return consent.stated(said)
+    except Bad:
+        return {"measure": False}  # the event is refused by name; until it is clear, nothing is kept
+
+
+def _origin(doors: Doors, scope: ASGIScope, headers: visitor.Headers, owner: _Owner) -> tuple[Header, ...]:
+    """The CORS headers for this page. Forbidden where a list of origins exists and lacks it."""
+    origin = headers.get(b"origin")
+    if origin is None:
+        return (VARY,)
+    if _own_site(doors, scope, headers, origin):
+        return _with_credentials(origin)
+    listed_ = owner.workspace.settings.origins if owner.workspace is not None else []
+    if not listed_:
+        return OPEN
+    if not _in(origin, listed_):
+        rejected = Rejected("origin_not_allowed", "this site is not on the workspace's list of origins")
+        doors.refuse(rejected, door="beacon", workspace=owner.workspace.id if owner.workspace else 0)
+        raise Forbidden(rejected.code, rejected.message)
+    return _with_credentials(origin)
+
+
+def _preflight(doors: Doors, scope: ASGIScope, headers: visitor.Headers) -> tuple[Header, ...]:
+    """A preflight carries no key: an origin on any workspace's list may go on."""
+    origin = headers.get(b"origin", b"")
+    workspaces = doors.snapshots.current.workspaces.values()
+    known = _own_site(doors, scope, headers, origin) or any(
+        _in(origin, workspace.settings.origins) for workspace in workspaces
+    )
+    return (
+        *(_with_credentials(origin) if known else OPEN),
+        (b"access-control-allow-methods", b"POST"),
+        (b"access-control-allow-headers", b"content-type, content-encoding"),
+        (b"access-control-max-age", b"86400"),
+    )
+
+
+def _with_credentials(origin: bytes) -> tuple[Header, ...]:
+    return (
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        VARY,
+    )
+
+
+def _own_site(doors: Doors, scope: ASGIScope, headers: visitor.Headers, origin: bytes) -> bool:
+    own = f"{scope['scheme']}://".encode() + headers.get(b"host", b"")
+    return bool(origin) and (origin == own or _in(origin, [doors.public_url]))
+
+
+def _in(origin: bytes, allowed: list[str]) -> bool:
+    plain = origin.decode("latin-1").lower()
+    return any(plain == one.rstrip("/").lower() for one in allowed if one)

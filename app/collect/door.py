@@ -1,0 +1,212 @@
+"""What all doors share: what they hold, who calls, how they answer, and how a refusal is kept.
+
+A door is `async def door(doors, scope, receive, send)`, plain ASGI: no framework stands before it. The
+snapshot is read, never waited for; the inbox is the only thing written.
+"""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+
+from app import telemetry
+from app.collect import hashing, visitor
+from app.collect.receipts import Outcomes
+from app.collect.visitor import Headers, Networks
+from app.errors import ClicktrailError, Forbidden, Unauthorized, Unavailable
+from app.inbox.sqlite import Inbox
+from app.model import Record, Refusal, Rejected, Scope
+from app.workspaces import Snapshot, Snapshots, Workspace, digest
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIScope = MutableMapping[str, Any]
+
+#: A record as it stands in the inbox.
+encode: Callable[[Record], bytes] = msgspec.msgpack.Encoder().encode
+to_json = msgspec.json.Encoder().encode
+
+REFUSALS_A_MINUTE = 600  # kept of each workspace; the rest is only counted
+KEYS_REMEMBERED = 10_000
+BODY_KEPT = 2048
+UNSHOWN = frozenset(("k", "key", "email", "phone", "ip"))
+
+RESULTS = {
+    door: {
+        result: telemetry.RECORDS.labels(door, result)
+        for result in ("accepted", "rejected", "unavailable", "unrecorded")
+    }
+    for door in ("pixel", "redirect", "beacon", "api", "postback")
+}
+
+
+class Doors:
+    """What the doors of one process hold. Times are us; `country_header` is lower-case bytes or b""."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        snapshots: Snapshots,
+        outcomes: Outcomes,
+        clock: Callable[[], int],
+        trusted: Networks = (),
+        country_header: bytes = b"",
+        public_url: str = "",
+    ) -> None:
+        self.inbox = inbox
+        self.snapshots = snapshots
+        self.outcomes = outcomes
+        self.clock = clock
+        self.trusted = trusted
+        self.country_header = country_header
+        self.public_url = public_url
+        self._keys: dict[str, tuple[int, int, Scope] | None] = {}
+        self._keys_of: Snapshot | None = None
+        self._minute = 0
+        self._refusals: dict[int, int] = {}
+
+    def key(self, text: str) -> tuple[int, int, Scope] | None:
+        """(key id, workspace, scope) of a key. Digests are remembered as long as the snapshot stands."""
+        snapshot = self.snapshots.current
+        if snapshot is not self._keys_of or len(self._keys) > KEYS_REMEMBERED:
+            self._keys = {}
+            self._keys_of = snapshot
+        try:
+            return self._keys[text]
+        except KeyError:
+            found = self._keys[text] = snapshot.keys.get(digest(text))
+            return found
+
+    def public(self, key: str) -> "Workspace | Rejected | str":
+        """The workspace of a public key; its digest while nobody can say whether it exists; or a refusal."""
+        if not key:
+            return Rejected("key_missing", "name your public key as k=ct_pub_...", "k")
+        found = self.key(key)
+        if found is None:
+            if self.snapshots.stale and len(key) <= 200:
+                return digest(key)
+            return Rejected("key_unknown", "this key is not known, or was revoked", "k")
+        if found[2] not in ("public", "admin"):
+            return Rejected("scope_missing", f"this needs a key of scope public; yours is {found[2]}", "k")
+        return self.snapshots.current.workspaces[found[1]]
+
+    def server(self, key: str) -> Workspace:
+        """The workspace of a server key; Unauthorized, Forbidden, or Unavailable while nobody can say."""
+        if not key:
+            raise Unauthorized("key_missing", "send a server key as Authorization: Bearer ct_srv_...")
+        found = self.key(key)
+        if found is None:
+            if self.snapshots.stale:
+                raise Unavailable("configuration_stale", "the configuration cannot be read at present")
+            raise Unauthorized("key_unknown", "this key is not known, or was revoked")
+        if found[2] not in ("server", "admin"):
+            raise Forbidden("scope_missing", f"this needs a key of scope server; yours is {found[2]}")
+        return self.snapshots.current.workspaces[found[1]]
+
+    def country(self, headers: Headers, *, peer: str) -> str:
+        """What a trusted proxy says of the visitor's country; "" when none does."""
+        if not self.country_header or not visitor.believed(peer, self.trusted):
+            return ""
+        found = headers.get(self.country_header, b"").decode("latin-1").upper()
+        return found if len(found) == 2 and found.isascii() and found.isalpha() else ""
+
+    def refuse(
+        self, rejected: Rejected, *, door: str, workspace: int, id_: object = "", said: object = None
+    ) -> None:
+        """Keep what was refused, so that it can be listed. Nobody waits for it; a flood cannot grow it."""
+        RESULTS[door]["rejected"].inc()
+        now = self.clock()
+        if now // 60_000_000 != self._minute:
+            self._minute = now // 60_000_000
+            self._refusals.clear()
+        count = self._refusals.get(workspace, 0)
+        if count >= REFUSALS_A_MINUTE:
+            return
+        self._refusals[workspace] = count + 1
+        self.inbox.append_nowait(
+            encode(
+                Refusal(
+                    workspace=workspace,
+                    door=door,
+                    received_at=now,
+                    code=rejected.code,
+                    message=rejected.message,
+                    field=rejected.field,
+                    id=plain(id_)[:200] if isinstance(id_, str) else "",
+                    body=shown(said),
+                )
+            )
+        )
+
+
+def plain(text: str) -> str:
+    """Text that can be written: what cannot be encoded becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def shown(said: object) -> str:
+    """What was sent, for people: without keys, addresses of any sort, and credentials; at most 2 KiB."""
+    if isinstance(said, Mapping):
+        said = {str(name): value for name, value in list(said.items())[:100] if name not in UNSHOWN}
+    text = plain(json.dumps(said, ensure_ascii=False, default=str)) if said is not None else ""
+    return hashing.scrubbed(text[: 2 * BODY_KEPT])[:BODY_KEPT]
+
+
+def entropy() -> tuple[int, bytes]:
+    """(63 random bits, 16 random bytes): the number of an event, and a cookie in case one is needed."""
+    fresh = os.urandom(24)
+    return int.from_bytes(fresh[:8], "big") >> 1, fresh[8:]
+
+
+def peer(scope: ASGIScope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+async def answer(
+    send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], kind: bytes = b"application/json"
+) -> None:
+    """One whole response."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", kind),
+                (b"content-length", b"%d" % len(body)),
+                (b"cache-control", b"no-store"),
+                (b"x-content-type-options", b"nosniff"),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def complain(send: Send, error: ClicktrailError, *headers: tuple[bytes, bytes]) -> None:
+    """An error as API.md shows errors."""
+    extra = list(headers)
+    if error.retry_after is not None:
+        extra.append((b"retry-after", b"%d" % error.retry_after))
+    if error.status == 413 or error.status == 408:
+        extra.append((b"connection", b"close"))  # the rest of the body is not going to be read
+    await answer(send, error.status, to_json(error.body()), *extra)
+
+
+async def only(send: Send, *methods: str) -> None:
+    """405: this door knows other methods."""
+    allowed = ", ".join(methods)
+    body = to_json({"error": {"code": "method_not_allowed", "message": f"use {allowed}"}})
+    await answer(send, 405, body, (b"allow", allowed.encode()))
+
+
+def accepted(door: str, count: int = 1) -> None:
+    RESULTS[door]["accepted"].inc(count)
+
+
+def unavailable(door: str) -> None:
+    RESULTS[door]["unavailable"].inc()

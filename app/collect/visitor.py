@@ -1,0 +1,126 @@
+"""Who is at the door: the `ct_id` cookie, the address, and what the request says of itself. Pure.
+
+The cookie is set once, with its birth time inside, and never extended. Browsers drop it in third-party
+contexts, so there it is neither believed nor set (the tag's own readable id is for that).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import NamedTuple
+
+from app.collect.consent import truncated
+from app.model import SECOND
+
+Headers = Mapping[bytes, bytes]
+Networks = Sequence[IPv4Network | IPv6Network]
+
+MAX_AGE = 395 * 24 * 3600  # 13 months
+_COOKIE = re.compile(rb"(?:^|; ?)ct_id=([0-9a-f]{8}\.[0-9a-f]{32})(?:;|$)")
+_LOCAL = (b"localhost", b"127.0.0.1", b"[::1]")
+_FIRST_PARTY = (None, b"same-origin", b"same-site", b"none")
+
+#: Programs that fetch a link to show what is behind it.
+_PREVIEWS = re.compile(
+    rb"facebookexternalhit|facebookcatalog|twitterbot|slackbot|slack-imgproxy|whatsapp|telegrambot|"
+    rb"linkedinbot|discordbot|skypeuripreview|redditbot|pinterestbot|embedly|viber|vkshare|mastodon|"
+    rb"microsoftpreview|iframely|google-pagerenderer|bitlybot|line-poker",
+    re.IGNORECASE,
+)
+
+
+class Guest(NamedTuple):
+    """What the cookie says: `id` is "" where none may be kept; `header` is a Set-Cookie, if one is due."""
+
+    id: str
+    header: bytes | None
+
+
+NOBODY = Guest("", None)
+
+
+def guest(headers: Headers, *, denied: bool, now: int, fresh: bytes, local: bool) -> Guest:
+    """The visitor by cookie. `fresh`: 16 random bytes for a new one; `local`: plain http on localhost."""
+    cookie = headers.get(b"cookie")
+    if denied:
+        present = cookie is not None and b"ct_id=" in cookie
+        return Guest("", _header(b"", 0, local=local)) if present else NOBODY
+    if not first_party(headers):
+        return NOBODY
+    seconds = now // SECOND
+    if cookie is not None:
+        found = _COOKIE.search(cookie)
+        if found is not None:
+            born = int(found[1][:8], 16)
+            if seconds - MAX_AGE < born <= seconds + 60:
+                return Guest(found[1].decode(), None)
+    value = b"%08x." % seconds + fresh.hex().encode()
+    return Guest(value.decode(), _header(value, MAX_AGE, local=local))
+
+
+def first_party(headers: Headers) -> bool:
+    """Same site, or a page being opened. Old browsers say nothing, and keep cookies as they like."""
+    return headers.get(b"sec-fetch-site") in _FIRST_PARTY or headers.get(b"sec-fetch-mode") == b"navigate"
+
+
+def is_local(headers: Headers, scheme: str) -> bool:
+    """Plain http on this very machine: the one place where a cookie goes without `Secure`."""
+    host = headers.get(b"host", b"")
+    return scheme == "http" and (host in _LOCAL or host.rpartition(b":")[0] in _LOCAL)
+
+
+def _header(value: bytes, age: int, *, local: bool) -> bytes:
+    secure = b"" if local else b"; Secure"
+    return b"ct_id=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%b" % (value, age, secure)
+
+
+def hints(headers: Headers, method: str) -> tuple[str, ...]:
+    """Signs that nobody looked at what was fetched: head, prefetch, preview."""
+    found = []
+    if method == "HEAD":
+        found.append("head")
+    purpose = headers.get(b"sec-purpose") or headers.get(b"purpose") or headers.get(b"x-purpose")
+    if (purpose or headers.get(b"x-moz", b"")).lower().startswith((b"prefetch", b"preview", b"prerender")):
+        found.append("prefetch")
+    agent = headers.get(b"user-agent")
+    if agent is not None and _PREVIEWS.search(agent[:400]):
+        found.append("preview")
+    return tuple(found)
+
+
+def user_agent(headers: Headers) -> str:
+    """The browser's name for itself, at most 400 characters, without control characters."""
+    raw = headers.get(b"user-agent", b"")[:400].decode("latin-1")
+    return raw if raw.isprintable() else "".join(c for c in raw if c.isprintable())
+
+
+def address(peer: str, headers: Headers, trusted: Networks) -> str:
+    """The truncated address of the visitor; X-Forwarded-For is believed from trusted proxies only."""
+    if trusted and believed(peer, trusted):
+        for hop in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")[-20:]):
+            hop = hop.strip()
+            if hop and not believed(hop, trusted):
+                return truncated(hop)
+    return truncated(peer)
+
+
+def believed(peer: str, trusted: Networks) -> bool:
+    return _believed(peer, tuple(trusted))
+
+
+@lru_cache(maxsize=10_000)
+def _believed(peer: str, trusted: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    try:
+        found = ip_address(peer)
+    except ValueError:
+        return False
+    return any(found in network for network in trusted)
+
+
+def device(headers: Headers) -> str:
+    """A rough word for a macro in a URL; the pipeline judges devices properly."""
+    agent = headers.get(b"user-agent", b"")[:400].lower()
+    if b"ipad" in agent or b"tablet" in agent:
+        return "tablet"
+    return "mobile" if b"mobi" in agent else "desktop"

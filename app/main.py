@@ -1,0 +1,281 @@
+"""The composition root of the web process: `create_app(settings)` is the ASGI application.
+
+The doors stand before the framework: a dictionary look-up decides, and what is hot meets no middleware, no
+dependency injection and no pydantic. Everything else is FastAPI. This is the one place where an error
+becomes a response, and where a crash is logged, once, with an id that the caller sees.
+"""
+
+import asyncio
+import contextlib
+import gc
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_network
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from app import db, telemetry
+from app.admin import routes as admin
+from app.campaigns import routes as campaigns
+from app.collect.beacon import beacon
+from app.collect.click import click
+from app.collect.door import ASGIScope, Doors, Message, Receive, Send
+from app.collect.events import events, receipts
+from app.collect.openapi import OPERATIONS
+from app.collect.pixel import UNAVAILABLE, pixel, reply
+from app.collect.postback import postback
+from app.collect.receipts import Outcomes
+from app.deps import Service, now_us
+from app.errors import ClicktrailError, InvalidInput
+from app.inbox.sqlite import Inbox
+from app.pricing import routes as pricing
+from app.settings import Settings
+from app.spend import routes as spend
+from app.workspaces import Snapshots
+
+Door = Callable[[Doors, ASGIScope, Receive, Send], Awaitable[None]]
+
+#: Answered before the framework. A prefix ends in "/".
+DOORS: dict[str, Door] = {
+    "/p.gif": pixel,
+    "/collect": beacon,
+    "/v1/events": events,
+    "/postback": postback,
+}
+DOORS_BELOW: tuple[tuple[str, Door], ...] = (("/c/", click), ("/v1/receipts/", receipts))
+
+ROUTERS: tuple[APIRouter, ...] = (
+    admin.router,
+    campaigns.router,
+    pricing.router,
+    spend.router,
+)
+
+POLL_EVERY = 0.5  # seconds between looks at the snapshot file
+CONFIRM_EVERY = 4  # polls between confirmations of the snapshot against the database
+
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
+CLOSED_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+CLOSE = (b"connection", b"close")
+
+log = telemetry.logger("web")
+
+
+class Application:
+    """The ASGI application. While `draining` is true every response carries `Connection: close`."""
+
+    def __init__(self, doors: Doors, framework: FastAPI) -> None:
+        self.draining = False
+        self.doors = doors
+        self.framework = framework
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.framework(scope, receive, send)
+        if self.draining:
+            send = _adding(send, [CLOSE])
+        path = scope["path"]
+        door = DOORS.get(path)
+        if door is None:
+            door = next((below for prefix, below in DOORS_BELOW if path.startswith(prefix)), None)
+        try:
+            if door is not None:
+                await door(self.doors, scope, receive, send)
+            else:
+                policy = [] if path.startswith("/docs") else [CLOSED_POLICY]
+                await self.framework(scope, receive, _adding(send, HEADERS + policy))
+        except Exception as error:  # noqa: BLE001 (the request loop)
+            await _crashed(scope, send, error)
+
+
+def _adding(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+    """`send`, with headers on the response unless it has its own."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            present = {name.lower() for name, _ in message.get("headers", ())}
+            more = [header for header in headers if header[0] not in present]
+            message = {**message, "headers": [*message.get("headers", ()), *more]}
+        await send(message)
+
+    return sending
+
+
+async def _crashed(scope: ASGIScope, send: Send, error: Exception) -> None:
+    """A bug: logged once with an id; the caller is told the id and nothing else."""
+    id_ = secrets.token_hex(8)
+    log.error("crashed", id=id_, method=scope["method"], route=_shape(scope["path"]), exc_info=error)
+    with contextlib.suppress(RuntimeError):  # the response may have begun
+        if scope["path"] == "/p.gif":
+            return await reply(send, UNAVAILABLE)
+        error_ = {"code": "internal_error", "message": "this is a bug; the log has it by this id", "id": id_}
+        response = JSONResponse({"error": error_}, status_code=500)
+        await response(scope, _nothing, send)
+
+
+def _shape(path: str) -> str:
+    """The beginning of a path: ids and slugs in it may be personal."""
+    return "/".join(path.split("/")[:3])[:60]
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Application:
+    """The web process, put together; nothing is opened until the server starts it (lifespan)."""
+    service = Service(
+        engine=db.connect(settings.database),
+        reports=db.connect(settings.database),
+        snapshots=Snapshots(settings.snapshot, clock=clock),
+        clock=clock,
+    )
+    inbox = Inbox(
+        settings.inbox,
+        segment_bytes=settings.segment_bytes,
+        limit_bytes=settings.inbox_limit_bytes,
+        reserve_bytes=settings.disk_reserve_bytes,
+        clock=clock,
+    )
+    doors = Doors(
+        inbox=inbox,
+        snapshots=service.snapshots,
+        outcomes=Outcomes(service.reports),
+        clock=clock,
+        trusted=[ip_network(n.strip()) for n in settings.trusted_proxies.split(",") if n.strip()],
+        country_header=settings.country_header.lower().encode(),
+        public_url=settings.public_url,
+    )
+    framework = FastAPI(
+        title="Clicktrail",
+        docs_url="/docs" if settings.docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
+        lifespan=_lifespan(service, doors),
+        exception_handlers={
+            ClicktrailError: _expected,
+            RequestValidationError: _invalid,
+            HTTPException: _http,
+        },
+    )
+    framework.state.service = service
+    framework.state.inbox = inbox
+    for router in ROUTERS:
+        framework.include_router(router)
+    framework.include_router(_health(inbox))
+    framework.openapi = lambda: _document(framework)  # type: ignore[method-assign]
+    return Application(doors, framework)
+
+
+def _lifespan(service: Service, doors: Doors) -> Callable[[FastAPI], Any]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        """Open in order, close in reverse, whatever failed."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(service.engine.dispose)
+            stack.callback(service.reports.dispose)
+            stack.callback(doors.outcomes.close)
+            service.snapshots.poll()
+            await _confirm(service)
+            await doors.inbox.start()
+            stack.push_async_callback(doors.inbox.stop)
+            following = asyncio.create_task(_follow(service))
+            stack.push_async_callback(_cancelled, following)
+            # What lives now lives for ever: out of the collector's sight.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 20)
+            yield
+
+    return lifespan
+
+
+async def _follow(service: Service) -> None:
+    """Keep the snapshot current. A database in trouble leaves it as it is, until it is stale."""
+    confirming = asyncio.create_task(_confirm(service))
+    turn = 0
+    while True:
+        await asyncio.sleep(POLL_EVERY)
+        service.snapshots.poll()
+        turn += 1
+        if turn % CONFIRM_EVERY == 0 and confirming.done():
+            confirming = asyncio.create_task(_confirm(service))
+
+
+async def _confirm(service: Service) -> None:
+    try:
+        await asyncio.to_thread(service.snapshots.refresh, service.engine)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("snapshot_unconfirmed", error=type(error).__name__)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _health(inbox: Inbox) -> APIRouter:
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process is alive."""
+        return {"status": "ok"}
+
+    @router.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """Whether records can be accepted, and if not, why. The database is not needed for that."""
+        trouble = inbox.ready()
+        status = {"status": "ok"} if trouble is None else {"status": "unavailable", "inbox": trouble}
+        return JSONResponse(status, status_code=200 if trouble is None else 503)
+
+    @router.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        """Prometheus."""
+        return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _expected(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ClicktrailError)
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return JSONResponse(error.body(), status_code=error.status, headers=headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    """A request that does not fit its schema: 400 with the first field that is wrong."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    told = InvalidInput("invalid_input", str(first["msg"]), field=".".join(place) or None)
+    return JSONResponse(told.body(), status_code=told.status)
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    """The framework's own 404 and 405, in the shape of all errors."""
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    body = {"error": {"code": code, "message": str(error.detail), "docs": f"docs/errors.md#{code}"}}
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+def _document(framework: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, the hand-written doors included."""
+    if framework.openapi_schema is None:
+        document = get_openapi(title=framework.title, version="1", routes=framework.routes)
+        document["paths"] = {**OPERATIONS, **document["paths"]}
+        framework.openapi_schema = document
+    return framework.openapi_schema
