@@ -11,6 +11,7 @@ nothing about what is served.
 """
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -98,6 +99,7 @@ def main() -> int:
         one.add_argument("--workspace", default="")
         one.add_argument("--url", default="")
     arguments = parser.parse_args()
+    os.umask(0o077)  # what is written is the operator's alone
     settings = Settings()
     telemetry.set_up(level=settings.log_level, pretty=settings.log_pretty)
     try:

@@ -156,7 +156,8 @@ def openapi() -> None:
     """Print the OpenAPI document, the hand-written doors included."""
     from app.main import create_app
 
-    print(json.dumps(create_app(read_settings()).openapi(), ensure_ascii=False, indent=2))
+    document = create_app(read_settings(database_url="sqlite://")).framework.openapi()
+    print(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 @app.command()
@@ -308,6 +309,7 @@ def _workspace_id(connection: "Connection", slug: str) -> int:
 
 
 def main() -> None:
+    os.umask(0o077)  # what is written is the operator's alone
     app()
 
 

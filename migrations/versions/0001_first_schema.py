@@ -191,6 +191,7 @@ def upgrade() -> None:
         sa.Column("reported_cogs", BIG, nullable=True),
         sa.Column("fx", sa.Text(), server_default="", nullable=False),
         sa.Column("state", SMALL, server_default=sa.text("0"), nullable=False),
+        sa.Column("initial_state", SMALL, server_default=sa.text("0"), nullable=False),
         sa.Column("verified", SMALL, server_default=sa.text("0"), nullable=False),
         sa.Column("setbacks", SMALL, server_default=sa.text("0"), nullable=False),
         sa.Column("refunded", BIG, server_default=sa.text("0"), nullable=False),
@@ -201,6 +202,7 @@ def upgrade() -> None:
         sa.Column("country", SMALL, server_default=sa.text("0"), nullable=False),
         sa.Column("device", SMALL, server_default=sa.text("0"), nullable=False),
         sa.Column("consent_denied", SMALL, server_default=sa.text("0"), nullable=False),
+        sa.Column("nodes", sa.Text(), server_default="", nullable=False),
         sa.Column("clicks", sa.Text(), server_default="[]", nullable=False),
         sa.Column("lead_id", sa.Text(), server_default="", nullable=False),
         sa.Column("issues", sa.Text(), server_default="", nullable=False),
@@ -332,6 +334,7 @@ def upgrade() -> None:
         sa.Column("no", BIG, server_default=sa.text("0"), nullable=False),
         sa.Column("kind", SMALL, server_default=sa.text("0"), nullable=False),
         sa.Column("occurred_at", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("day", BIG, server_default=sa.text("0"), nullable=False),
         sa.Column("channel_id", BIG, server_default=sa.text("0"), nullable=False),
         sa.Column("campaign_id", BIG, server_default=sa.text("0"), nullable=False),
         sa.Column("ad_id", BIG, server_default=sa.text("0"), nullable=False),
@@ -390,6 +393,7 @@ def upgrade() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+    op.create_index("due_time", "due", ["workspace", "occurred_at"], unique=False)
     op.create_table(
         "edges",
         sa.Column("workspace", BIG, autoincrement=False, nullable=False),
@@ -506,13 +510,15 @@ def upgrade() -> None:
         "landings",
         sa.Column("workspace", BIG, autoincrement=False, nullable=False),
         sa.Column("key", BIG, autoincrement=False, nullable=False),
-        sa.Column("event_id", BIG, server_default=sa.text("0"), nullable=False),
-        sa.Column("occurred_at", BIG, server_default=sa.text("0"), nullable=False),
-        sa.Column("no", BIG, server_default=sa.text("0"), nullable=False),
-        sa.PrimaryKeyConstraint("workspace", "key"),
+        sa.Column("occurred_at", BIG, autoincrement=False, nullable=False),
+        sa.Column("no", BIG, autoincrement=False, nullable=False),
+        sa.Column("visitor", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("campaign_id", BIG, server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "key", "occurred_at", "no"),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+    op.create_index("landings_visitor", "landings", ["workspace", "visitor"], unique=False)
     op.create_table(
         "outcomes",
         sa.Column("file", sa.LargeBinary(), nullable=False),
@@ -619,6 +625,7 @@ def upgrade() -> None:
         sa.Column("click_id", sa.Text(), server_default="", nullable=False),
         sa.Column("lead_id", sa.Text(), server_default="", nullable=False),
         sa.Column("nodes", sa.Text(), server_default="", nullable=False),
+        sa.Column("clicks", sa.Text(), server_default="[]", nullable=False),
         sa.Column("details", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sqlite_strict=True,
@@ -640,6 +647,27 @@ def upgrade() -> None:
         sa.Column("clicks", BIG, nullable=True),
         sa.Column("updated_at", BIG, server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "day", "source", "account", "campaign_id", "ad_id"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "traffic_campaign_days",
+        sa.Column("workspace", BIG, autoincrement=False, nullable=False),
+        sa.Column("day", BIG, autoincrement=False, nullable=False),
+        sa.Column("channel_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("campaign_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("impressions", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("impressions_flagged", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("clicks", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("clicks_flagged", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("clicks_billable", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("visits", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("visits_flagged", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("pageviews", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("opens", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("bounces", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("engaged", BIG, server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "day", "channel_id", "campaign_id"),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
@@ -732,6 +760,7 @@ def downgrade() -> None:
     op.drop_table("traffic_quarters")
     op.drop_table("traffic_places")
     op.drop_table("traffic_days")
+    op.drop_table("traffic_campaign_days")
     op.drop_table("spend")
     op.drop_index("sightings_conversion", table_name="sightings")
     op.drop_table("sightings")
@@ -743,6 +772,7 @@ def downgrade() -> None:
     op.drop_table("people")
     op.drop_table("partners")
     op.drop_table("outcomes")
+    op.drop_index("landings_visitor", table_name="landings")
     op.drop_table("landings")
     op.drop_table("keys")
     op.drop_table("goals")
@@ -752,6 +782,7 @@ def downgrade() -> None:
     op.drop_table("events")
     op.drop_index("edges_back", table_name="edges")
     op.drop_table("edges")
+    op.drop_index("due_time", table_name="due")
     op.drop_table("due")
     op.drop_index("deals_campaign", table_name="deals")
     op.drop_table("deals")

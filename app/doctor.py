@@ -1,0 +1,209 @@
+"""`clicktrail doctor`: looks at everything that usually goes wrong, and says what to do about it.
+
+Each check is a function of CHECKS and answers with findings. It changes nothing, and one check that
+fails does not keep the others from being made.
+"""
+
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pysqlite3
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import __version__, db, migrate, tables
+from app.model import SECOND, Record
+from app.settings import Settings
+
+Level = Literal["good", "warn", "bad"]
+
+#: File systems on which SQLite's locks, or an fsync, cannot be relied on.
+UNSAFE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.s3fs"}
+FORGETFUL = {"tmpfs", "ramfs"}
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Level
+    subject: str
+    message: str
+
+
+def examine(settings: Settings, *, now: int) -> list[Finding]:
+    """All findings, in the order of CHECKS. `now` is the clock in microseconds."""
+    return [finding for check in CHECKS for finding in check(settings, now)]
+
+
+def versions(_settings: Settings, _now: int) -> Iterator[Finding]:
+    try:
+        db.check_sqlite()
+    except RuntimeError as error:
+        yield Finding("bad", "sqlite", str(error))
+    else:
+        yield Finding("good", "sqlite", f"{pysqlite3.sqlite_version}; Clicktrail {__version__}")
+
+
+def folder(settings: Settings, _now: int) -> Iterator[Finding]:
+    data = settings.data
+    if not data.is_dir():
+        yield Finding("warn", "data", f"{data} is not there yet; clicktrail serve makes it")
+        return
+    open_to_others = [
+        path.name
+        for path in (data, settings.snapshot, data / "clicktrail.db")
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    if open_to_others:
+        names = ", ".join(open_to_others)
+        yield Finding("warn", "data", f"others on this machine may read {names}: chmod -R go= {data}")
+    else:
+        yield Finding("good", "data", f"{data.absolute()}, readable by its owner only")
+    kind = file_system(data.absolute(), Path("/proc/mounts"))
+    if kind in UNSAFE:
+        yield Finding(
+            "bad", "file system", f"{kind}: its locks and fsyncs cannot be trusted; use a local disk"
+        )
+    elif kind in FORGETFUL:
+        yield Finding(
+            "warn", "file system", f"{kind} is memory: everything is gone at a restart of the machine"
+        )
+    else:
+        yield Finding("good", "file system", kind or "unknown")
+
+
+def file_system(path: Path, mounts: Path) -> str:
+    """The type of the file system `path` is on, by the table of mounts; "" when there is none to read."""
+    try:
+        rows = [line.split() for line in mounts.read_text().splitlines()]
+    except OSError:
+        return ""
+    holders = [row for row in rows if len(row) > 2 and path.is_relative_to(row[1])]
+    return max(holders, key=lambda row: len(row[1]), default=["", "", ""])[2]
+
+
+def disk(settings: Settings, _now: int) -> Iterator[Finding]:
+    if not settings.data.is_dir():
+        return
+    free = shutil.disk_usage(settings.data).free
+    if free < settings.disk_reserve_bytes:
+        level: Level = "bad"
+    else:
+        level = "warn" if free < settings.disk_reserve_bytes + settings.inbox_limit_bytes else "good"
+    yield Finding(level, "disk", f"{free // MIB:,} MiB free; the doors close below the reserve of "
+                  f"{settings.disk_reserve_bytes // MIB:,} MiB")  # fmt: skip
+
+
+def inbox(settings: Settings, now: int) -> Iterator[Finding]:
+    """How much waits in the inbox, and for how long the oldest record has."""
+    files = sorted(settings.inbox.glob("*.db"))
+    size = sum(path.stat().st_size for path in settings.inbox.glob("*"))
+    try:
+        done = _cursors(settings)
+        waiting = [found for path in files if (found := _waiting(path, done)) is not None]
+    except (SQLAlchemyError, pysqlite3.Error, RuntimeError) as error:
+        yield Finding("bad", "inbox", f"cannot be read: {error}")
+        return
+    lag = (now - min(since for _, since in waiting)) / SECOND if waiting else 0.0
+    full = size > settings.inbox_limit_bytes
+    yield Finding(
+        "bad" if full else "warn" if lag > 10 else "good",
+        "inbox",
+        f"{sum(count for count, _ in waiting):,} records wait, the oldest for {lag:,.1f} s; "
+        f"{size // MIB:,} of {settings.inbox_limit_bytes // MIB:,} MiB"
+        + ("; is a worker running?" if lag > 10 else ""),
+    )
+
+
+def _cursors(settings: Settings) -> dict[bytes, int]:
+    if _missing(settings):
+        return {}
+    engine = db.connect(settings.database, pool=1)
+    with db.reading(engine) as connection:
+        rows = connection.execute(select(tables.cursors.c.file, tables.cursors.c.sequence)).all()
+    engine.dispose()
+    return {bytes(file): sequence for file, sequence in rows}
+
+
+def _waiting(path: Path, done: Mapping[bytes, int]) -> tuple[int, int] | None:
+    """(how many records of this file wait, when the first of them came); None: none do."""
+    with closing(pysqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        row = connection.execute("SELECT uuid FROM meta").fetchone()
+        after = done.get(row[0], 0) if row else 0
+        count = connection.execute("SELECT count(*) FROM records WHERE sequence > ?", (after,)).fetchone()[0]
+        first = connection.execute(
+            "SELECT record FROM records WHERE sequence > ? LIMIT 1", (after,)
+        ).fetchone()
+    return (count, msgspec.msgpack.decode(first[0], type=Record).received_at) if first else None
+
+
+def _missing(settings: Settings) -> bool:
+    """There is no database file yet (a server's database is always worth asking)."""
+    url = make_url(settings.database)
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+
+
+def snapshot(settings: Settings, now: int) -> Iterator[Finding]:
+    if not settings.snapshot.exists():
+        yield Finding("warn", "snapshot", "not written yet: no door knows a key before it is")
+        return
+    age = now / 1e6 - settings.snapshot.stat().st_mtime
+    if age > 60:
+        yield Finding("warn", "snapshot", f"last confirmed {age:,.0f} s ago: is a web process running?")
+    else:
+        yield Finding("good", "snapshot", f"confirmed {max(age, 0):.0f} s ago")
+
+
+def database(settings: Settings, now: int) -> Iterator[Finding]:
+    if _missing(settings):
+        yield Finding("warn", "database", "not there yet; clicktrail serve makes it")
+        return
+    try:
+        engine = db.connect(settings.database, pool=1)
+        with db.reading(engine) as connection:
+            found = migrate.revision(connection)
+        engine.dispose()
+    except (SQLAlchemyError, RuntimeError) as error:
+        yield Finding("bad", "database", f"cannot be reached: {error}")
+        return
+    known = migrate.revisions()[-1]
+    if found == known:
+        yield Finding("good", "database", f"schema {found}")
+    elif found > known:
+        newer = f"schema {found}, and this version knows {known}: a newer Clicktrail has written it"
+        yield Finding("bad", "database", newer)
+    else:
+        behind = f"schema {found or 'none'}, this version's is {known}: clicktrail migrate brings it up"
+        yield Finding("warn", "database", behind)
+
+
+def clock(_settings: Settings, now: int) -> Iterator[Finding]:
+    """A clock before this code's own birth is wrong; the monotonic one must run at its pace."""
+    built = Path(__file__).stat().st_mtime
+    if now / 1e6 < built - 86_400:
+        yield Finding(
+            "bad", "clock", f"stands at {time.strftime('%Y-%m-%d %H:%M', time.gmtime(now / 1e6))} UTC"
+        )
+    else:
+        yield Finding("good", "clock", f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now / 1e6))} UTC")
+
+
+def port(settings: Settings, _now: int) -> Iterator[Finding]:
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.settimeout(1)
+        answers = probe.connect_ex((settings.host, settings.port)) == 0
+    said = "something answers" if answers else "nobody answers: is clicktrail serve running?"
+    yield Finding("good" if answers else "warn", "port", f"{settings.host}:{settings.port}: {said}")
+
+
+CHECKS: tuple[Callable[[Settings, int], Iterator[Finding]], ...] = (
+    versions, folder, disk, database, inbox, snapshot, port, clock,
+)  # fmt: skip

@@ -1,0 +1,105 @@
+"""The schema comes about once, whole, under a lock, and is what app/tables.py says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from app import db, migrate, tables
+
+
+def shape(connection: Connection) -> dict[str, str]:
+    """The DDL of everything in a SQLite database, by name."""
+    rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
+    return {name: sql for name, sql in rows if name != "alembic_version"}
+
+
+def alembic(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.folder()))
+    config.attributes["connection"] = connection
+    return config
+
+
+def test_the_migrations_make_exactly_what_the_tables_say(tmp_path: Path) -> None:
+    migrated, created = f"sqlite:///{tmp_path}/migrated.db", f"sqlite:///{tmp_path}/created.db"
+    migrate.migrate(migrated)
+    with db.begin(db.connect(created)) as connection:
+        tables.metadata.create_all(connection)
+        wanted = shape(connection)
+    with db.reading(db.connect(migrated)) as connection:
+        assert shape(connection) == wanted
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+
+
+def test_every_table_is_strict(tmp_path: Path) -> None:
+    migrate.migrate(f"sqlite:///{tmp_path}/a.db")
+    with db.reading(db.connect(f"sqlite:///{tmp_path}/a.db")) as connection:
+        rows = connection.execute(text("SELECT name, strict FROM pragma_table_list WHERE type = 'table'"))
+        assert {name for name, strict in rows if not strict} <= {"alembic_version", "sqlite_schema"} | {
+            "sqlite_temp_schema", "sqlite_sequence"
+        }  # fmt: skip
+
+
+def test_down_takes_back_what_up_made(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    migrate.migrate(url)
+    engine = db.connect(url)
+    with db.begin(engine) as connection:
+        command.downgrade(alembic(connection), "base")
+        assert shape(connection) == {}
+    migrate.migrate(url)
+    with db.reading(engine) as connection:
+        assert set(shape(connection)) >= set(tables.metadata.tables)
+
+
+def test_a_second_run_finds_nothing_to_do(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    head = migrate.revisions()[-1]
+    assert migrate.migrate(url) == ("", head)
+    assert migrate.migrate(url) == (head, head)
+
+
+def test_a_failed_upgrade_leaves_nothing_behind(tmp_path: Path) -> None:
+    engine = db.connect(f"sqlite:///{tmp_path}/a.db")
+    with db.begin(engine) as connection:
+        connection.execute(text("CREATE TABLE workspaces (other INTEGER)"))
+    with pytest.raises(Exception, match="workspaces already exists"):
+        migrate.migrate(f"sqlite:///{tmp_path}/a.db")
+    with db.reading(engine) as connection:
+        assert set(shape(connection)) == {"workspaces"}
+
+
+def test_a_schema_newer_than_the_code_is_refused_by_name(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    migrate.migrate(url)
+    with db.begin(db.connect(url)) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
+    with pytest.raises(migrate.SchemaTooNew, match=r"has schema 0999.* only up to 0001"):
+        migrate.migrate(url)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_eight_processes_may_start_on_an_empty_database_at_once(tmp_path: Path, attempt: int) -> None:
+    program = "import sys; sys.stdin.read(); from app.migrate import migrate; print(*migrate(sys.argv[1]))"
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, f"sqlite:///{tmp_path}/a.db"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(8)
+    ]  # fmt: skip
+    for starter in starters:  # all are up and wait for this
+        assert starter.stdin is not None
+        starter.stdin.close()
+        starter.stdin = None
+    said = [starter.communicate(timeout=60) for starter in starters]
+    assert [starter.returncode for starter in starters] == [0] * 8, said
+    head = migrate.revisions()[-1]
+    assert sorted(out.split() for out, _ in said) == sorted([[head], *[[head, head]] * 7])
