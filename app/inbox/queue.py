@@ -94,7 +94,12 @@ class Queue:
         inode = _inode(path)
         try:
             connection = sqlite.connect(
-                f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=5
+                f"{path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                isolation_level=None,
+                timeout=5,
+                check_same_thread=False,
+                check_same_thread=False,
             )
         except sqlite.Error as error:
             self._report(path, inode, error)
