@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.attribution import models, rules
+from app.attribution import models
 from app.attribution.journeys import Asks, Bits, Ints, Journeys, Touches, taken
 from app.attribution.ledger import Rows, arranged
 from app.attribution.models import Parameters
-from app.attribution.rules import Rules, Verdict
+from app.attribution.rules import Rules, Verdict, candidates, judge, near, reasons
 from app.model import MODELS
 
 
@@ -31,23 +31,23 @@ def credits(
     journeys: Journeys,
     standing: Standing,
     *,
-    rules_: Rules,
+    rules: Rules,
     parameters: Parameters,
     day_of: Callable[[Ints], Ints],
 ) -> Rows:
     """The complete credits of every conversion. `journeys` are in order; `day_of` gives local days."""
-    pairs = rules.candidates(asks, journeys, rules_)
-    verdict = rules.judge(pairs, asks, journeys.touches, rules_)
+    pairs = candidates(asks, journeys, rules)
+    verdict = judge(pairs, asks, journeys.touches, rules)
     earning = np.flatnonzero((verdict.code == 0) | verdict.billed)
     ask, touches = pairs.ask[earning], taken(journeys.touches, pairs.touch[earning])
     weights = weighed(asks, ask, touches, taken(verdict, earning), parameters)
-    reason = rules.reasons(
+    reason = reasons(
         pairs,
         verdict,
         len(asks.at),
         denied=standing.denied,
         nameless=standing.nameless,
-        near=rules.near(asks, journeys, rules_),
+        near=near(asks, journeys, rules),
     )
     return _with_unattributed(asks, ask, touches, weights, reason, day_of)
 

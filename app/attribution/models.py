@@ -103,7 +103,7 @@ def decay_table(half_life: int) -> Ints:
 
 
 def _decayed(hours: int, half_life: int) -> int:
-    value = 2.0 ** (20 - hours / half_life)
+    value: float = 2.0 ** (20 - hours / half_life)
     near = round(value)
     if abs(value - near) > 1e-6:
         return max(1, int(value))

@@ -73,6 +73,7 @@ class Rules:
     tier_rule: str = "click_over_view"  # click_over_view, all_kinds
     direct: str = "last_resort"  # last_resort, count, exclude
     collapse: bool = False
+    cap: int = CAP
 
     @cached_property
     def longest(self) -> int:
@@ -122,23 +123,23 @@ class Verdict:
     billed: Bits
 
 
-def candidates(asks: Asks, journeys: Journeys, rules: Rules, *, cap: int = CAP) -> Pairs:
-    """The pairs that can matter: of each kind the `cap` latest valid touches in reach, and signed ones.
+def candidates(asks: Asks, journeys: Journeys, rules: Rules) -> Pairs:
+    """The pairs that can matter: of each kind the `rules.cap` latest valid touches in reach, and signed ones.
 
     `journeys` are in order. The cap is found by binary searches per conversion and kind, before anything
     is multiplied out: a thousand conversions of one person with 10^5 touches never meet them all.
     """
-    found = [_in_reach(kind, asks, journeys, rules, cap) for kind in PRIORITY]
+    found = [_in_reach(kind, asks, journeys, rules) for kind in PRIORITY]
     ask = np.concatenate([journeys.bearer, *(a for a, _ in found)])
     touch = np.concatenate([journeys.signed, *(t for _, t in found)])
     signed = np.arange(len(ask)) < len(journeys.bearer)
     return merged(ask, touch, signed=signed, touches=len(journeys.touches.at))
 
 
-def _in_reach(kind: int, asks: Asks, journeys: Journeys, rules: Rules, cap: int) -> tuple[Ints, Ints]:
+def _in_reach(kind: int, asks: Asks, journeys: Journeys, rules: Rules) -> tuple[Ints, Ints]:
     reach = rules.reaches(np.full(len(asks.at), kind), asks.goal)
     keys, low, high = _ranges(kind, asks, journeys, reach)
-    low = np.maximum(low, high - cap)
+    low = np.maximum(low, high - rules.cap)
     ask, position = spread(low, high - low)
     return ask, keys[position] % (len(journeys.touches.at) + 1)
 
@@ -168,7 +169,7 @@ def near(asks: Asks, journeys: Journeys, rules: Rules) -> Bits:
     return found | anywhere(journeys.bearer, usable, len(asks.at))
 
 
-def judge(pairs: Pairs, asks: Asks, touches: Touches, rules: Rules, *, cap: int = CAP) -> Verdict:
+def judge(pairs: Pairs, asks: Asks, touches: Touches, rules: Rules) -> Verdict:
     """What the rules say of each pair. Pairs beyond those of `candidates` change no verdict on these."""
     t = taken(touches, pairs.touch)
     at, goal = asks.at[pairs.ask], asks.goal[pairs.ask]
@@ -181,7 +182,7 @@ def judge(pairs: Pairs, asks: Asks, touches: Touches, rules: Rules, *, cap: int 
     reject("other_person", ~pairs.held & ~pairs.signed)
     reject("flagged", t.flags != 0)
     reject("after_conversion", age < 0)
-    over = _over(pairs, t, (code == 0) & pairs.held & (age < rules.reaches(t.kind, goal)), cap)
+    over = _over(pairs, t, (code == 0) & pairs.held & (age < rules.reaches(t.kind, goal)), rules.cap)
     spent = t.at <= asks.spent[pairs.ask]
     billable = (code == 0) & ~over & ~spent & (age < rules.billing_window)
     reject("outside_window", age >= rules.window(t.kind, goal, t.campaign))

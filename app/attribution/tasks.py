@@ -107,7 +107,7 @@ def _rows(
         asks,
         journeys.in_order(),
         standing(conversions),
-        rules_=setup.rules,
+        rules=setup.rules,
         parameters=setup.parameters,
         day_of=partial(days, setup.zone),
     )
