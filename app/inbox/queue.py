@@ -99,7 +99,6 @@ class Queue:
                 isolation_level=None,
                 timeout=5,
                 check_same_thread=False,
-                check_same_thread=False,
             )
         except sqlite.Error as error:
             self._report(path, inode, error)
