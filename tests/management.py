@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -14,12 +15,12 @@ from sqlalchemy import Engine, Table, select
 from starlette.exceptions import HTTPException
 
 from app import db, deps, tables, workspaces
-from app.admin.routes import router as admin
+from app.admin import routes as admin_routes
+from app.campaigns import routes as campaigns_routes
 from app.campaigns.fields import refusal
-from app.campaigns.routes import router as campaigns
 from app.errors import ClicktrailError, InvalidInput
-from app.pricing.routes import router as pricing
-from app.spend.routes import router as spend
+from app.pricing import routes as pricing_routes
+from app.spend import routes as spend_routes
 
 NOW = 1_795_305_600_000_000  # 2026-11-22T00:00:00Z
 SCOPES = ("public", "server", "read", "admin")
@@ -35,7 +36,7 @@ class Clock:
 
 @dataclass
 class House:
-    """The service under test. `keys[scope]` are of the first workspace; `foreign` is the other's admin key."""
+    """The service under test. `keys[scope]` are of the first workspace; `foreign` is the other's."""
 
     engine: Engine
     service: deps.Service
@@ -84,11 +85,29 @@ def build(folder: Path) -> House:
     return house
 
 
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return build(tmp_path)
+
+
+@pytest.fixture
+async def admin(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with house.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def stranger(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    """The other workspace's administrator."""
+    async with house.client(house.foreign) as client:
+        yield client
+
+
 def _app(service: deps.Service) -> FastAPI:
     app = FastAPI()
     app.state.service = service
-    for router in (admin, campaigns, pricing, spend):
-        app.include_router(router)
+    for routes in (admin_routes, campaigns_routes, pricing_routes, spend_routes):
+        app.include_router(routes.router)
     app.add_exception_handler(ClicktrailError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework)

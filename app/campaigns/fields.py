@@ -54,6 +54,14 @@ REASONS: dict[str, str] = {
     "shares_invalid": "must be three whole numbers from 0 that add up to 100",
 }
 
+#: The field that a refusal of several together is about.
+ABOUT: dict[str, str] = {
+    "currency_missing": "currency",
+    "campaign_missing": "campaign",
+    "rate_same": "base",
+    "replay_unclear": "ids",
+}
+
 #: What pydantic calls its own refusals, in the words of this API. All others are `field_invalid`.
 CODES: dict[str, str] = {
     "missing": "field_missing",
@@ -77,17 +85,18 @@ def refused(code: str, **facts: object) -> PydanticCustomError:
     return PydanticCustomError(code, REASONS[code], facts)
 
 
-def refusal(errors: Iterable[Mapping[str, Any]], *, inside: str = "") -> InvalidInput:
+def refusal(errors: Iterable[Mapping[str, Any]]) -> InvalidInput:
     """The answer to pydantic's `errors`: the first one, naming its field and never echoing its value.
 
-    `inside` is the first step of every location ("body", "query"), left out of the field's name.
+    Where FastAPI found it (body, query, path) is left out of the name.
     """
     error = next(iter(errors))
     steps = [str(step) for step in error["loc"]]
-    if inside or (steps and steps[0] in ("body", "query", "path")):
+    if steps and steps[0] in ("body", "query", "path"):
         steps = steps[1:]
-    field = ".".join(steps)[:200].encode("ascii", "backslashreplace").decode()
     kind = str(error["type"])
+    steps += [ABOUT[kind]] if kind in ABOUT else []
+    field = ".".join(steps)[:200].encode("ascii", "backslashreplace").decode()
     code = kind if kind in REASONS else CODES.get(kind, "field_invalid")
     return InvalidInput(code, f"{field or 'the body'}: {error['msg']}", field=field or None)
 

@@ -141,6 +141,8 @@ def create(desk: Desk, kept: Collection, values: Values) -> Values:
     Errors: Conflict `<noun>_exists`; InvalidInput.
     """
     slug = values["slug"]
+    if kept is GOALS:
+        rules.check_goal_name(slug)
     seen = slugs.find(desk.connection, kept.table, desk.workspace, slug, campaign=kept.campaign)
     before = None if seen is None else _read(desk, kept, seen)
     if before is not None and before["known"]:
