@@ -190,7 +190,8 @@ def _stand(connection: Connection, workspace: int, folded: Mapping[int, Conversi
     near = {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, nodes)}
     candidates |= conversions.load(connection, workspace, near - folded.keys())
     g = tables.goals.c
-    counting = dict(connection.execute(select(g.id, g.count).where(g.workspace == workspace)).tuples().all())
+    statement = select(g.id, g.count).where(g.workspace == workspace)
+    counting: dict[int, str] = {id_: count for id_, count in connection.execute(statement)}
     persons = dict(
         zip(
             candidates,

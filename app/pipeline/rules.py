@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -170,6 +171,11 @@ def landing_key(workspace: int, event: Event, visitor: int, campaign: str) -> in
     if not visitor:
         return number(workspace, "landing", event.no)
     return number(workspace, "landing", visitor, campaign.casefold(), event.occurred_at // HALF_HOUR)
+
+
+def is_billable(door: str, flags: int, hints: Iterable[str]) -> bool:
+    """Whether a click is paid for: our redirect's and a server's are; derived, flagged or paused ones not."""
+    return door in ("redirect", "api", "import") and not flags and {"paused", "over_cap"}.isdisjoint(hints)
 
 
 def flags_of(event: Event) -> int:

@@ -237,7 +237,7 @@ class _Batch:
         for item in suspects:
             if (item.workspace, item.event.no) in brought:
                 item.flags = made.lifted(item.flags)
-                item.billable = not item.flags and item.event.door in ("redirect", "api")
+                item.billable = rules.is_billable(item.event.door, item.flags, item.event.hints)
 
     def _gather(self, item: Item) -> None:
         event, facts = item.event, self.facts

@@ -253,12 +253,7 @@ def flag_invalid(item: Item, known: Known) -> None:
 def put_billable(item: Item, known: Known) -> None:
     """Clicks of our redirect and those a server reports are billed; derived, browser and paused are not."""
     event = item.event
-    item.billable = (
-        event.kind == "click"
-        and event.door in ("redirect", "api", "import")
-        and not item.flags
-        and {"paused", "over_cap"}.isdisjoint(event.hints)
-    )
+    item.billable = event.kind == "click" and rules.is_billable(event.door, item.flags, event.hints)
 
 
 STEPS: tuple[Callable[[Item, Known], Rejected | None], ...] = (

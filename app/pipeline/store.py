@@ -4,16 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 from sqlalchemy import Connection, delete, func, select, update
 
 from app import db, tables
 from app.events import relational as events
 from app.identity.store import chunks
-from app.model import DOORS, FLAGS, HALF_HOUR, KINDS, Refusal
+from app.model import DOOR_NAMES, DOORS, FLAGS, HALF_HOUR, KINDS, Refusal
 from app.pipeline.facts import ADJUSTMENT_COLUMNS, SIGHTING_COLUMNS, Facts, Traffic, cells_rows, lifted
 from app.pipeline.landings import Landing, RedirectClick, changes, click_number
 from app.pipeline.names import Names
+from app.pipeline.rules import is_billable
 
 #: Rejected records kept per workspace and day; beyond it they are only counted.
 KEPT_PER_DAY = 10_000
@@ -179,7 +181,8 @@ def lift_prefetched(
         if row is None or not row.flags & FLAGS["prefetch"]:
             continue
         flags = lifted(row.flags)
-        billable = int(not flags and row.door in (DOORS["redirect"], DOORS["api"]))
+        hints = msgspec.json.decode(row.details or "{}").get("hints", ())
+        billable = int(is_billable(DOOR_NAMES[row.door], flags, hints))
         zone = names.views[workspace].timezone
         facts.count(stored(row, zone), -1)
         facts.count(stored(row, zone, flags=flags, billable=billable), 1)
