@@ -1,0 +1,225 @@
+"""What money is reckoned by: deals, cost sources, exchange rates and imported spend, read for a report."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select
+
+from app import tables
+from app.metrics import filters
+from app.metrics.frame import Frame
+from app.metrics.raw import stacked
+from app.metrics.store import Reader, columns
+from app.money import BASE
+from app.pricing.exact import Flags, Rows, joined
+from app.pricing.rules import Deal
+
+Number = ColumnElement[int]
+
+
+def deals(connection: Connection, workspace: int) -> list[Deal]:
+    """Every deal of a workspace that was not taken back."""
+    c = tables.deals.c
+    rows = connection.execute(
+        select(tables.deals).where(c.workspace == workspace, c.archived_at.is_(None)).order_by(c.id)
+    )
+    return [
+        Deal(
+            id=row.id,
+            model=row.model,
+            side=row.side,
+            rate=row.rate,
+            currency=row.currency,
+            campaign=row.campaign_id,
+            ad=row.ad_id,
+            partner=row.partner_id,
+            goal=row.goal_id,
+            valid_from=row.valid_from,
+            valid_to=row.valid_to,
+            every_click=bool(msgspec.json.decode(row.options or "{}").get("every_click")),
+        )
+        for row in rows
+    ]
+
+
+def sources(connection: Connection, workspace: int) -> list[tuple[int, int, str]]:
+    """(campaign, valid from, cost source) of all campaigns that chose one."""
+    c = tables.cost_sources.c
+    rows = connection.execute(
+        select(c.campaign_id, c.valid_from, c.cost_source).where(c.workspace == workspace)
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Published rates: units of `base` for one of `currency`, by the day they were published on."""
+
+    published: Mapping[tuple[str, str], tuple[list[int], list[Fraction]]]
+    oldest: int  # at most this many days before the day they are used on
+
+    def on(self, day: int, currency: str, into: str) -> Fraction | None:
+        """The rate for a local day: the last published before it began. Through a common base if need be."""
+        if currency == into:
+            return Fraction(1)
+        bases = {base for _, base in self.published} | {currency, into}
+        for base in sorted(bases, key=lambda name: (name != into, name)):
+            one, other = self._last(day, currency, base), self._last(day, into, base)
+            if one is not None and other:
+                return one / other
+        return None
+
+    def _last(self, day: int, currency: str, base: str) -> Fraction | None:
+        if currency == base:
+            return Fraction(1)
+        days, rates = self.published.get((currency, base), ([], []))
+        place = bisect_left(days, day) - 1
+        if place < 0 or day - days[place] > self.oldest:
+            return None
+        return rates[place]
+
+    @property
+    def newest(self) -> int | None:
+        return max((days[-1] for days, _ in self.published.values() if days), default=None)
+
+
+def rates(reader: Reader, currencies: Iterable[str], *, oldest: int) -> Rates:
+    """The rates that a report in the query's currency needs to convert these currencies."""
+    c, query = tables.fx_rates.c, reader.query
+    others = set(currencies) - {query.currency, ""}
+    published: dict[tuple[str, str], tuple[list[int], list[Fraction]]] = {}
+    if not others:
+        return Rates(published, oldest)
+    wanted = sorted(others | {query.currency})
+    rows = reader.connection.execute(
+        select(c.currency, c.base, c.day, c.rate)
+        .where(
+            c.workspace == reader.workspace,
+            or_(c.currency.in_(wanted), c.base.in_(wanted)),
+            c.day.between(query.first - oldest - 1, query.last + 1),
+        )
+        .order_by(c.currency, c.base, c.day)
+    )
+    for currency, base, day, rate in rows:
+        days, values = published.setdefault((currency, base), ([], []))
+        days.append(day)
+        values.append(Fraction(Decimal(rate)))
+    return Rates(published, oldest)
+
+
+# --- Spend -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One ad account's rows in the range, of one currency."""
+
+    source: str
+    account: str
+    currency: str
+    timezone: str
+    last: int  # the latest day it has rows for
+
+
+def accounts(reader: Reader) -> list[Account]:
+    """The ad accounts with spend in the range."""
+    c = tables.spend.c
+    rows = reader.connection.execute(
+        select(c.source, c.account, c.currency, c.timezone, func.max(c.day))
+        .where(_inside(reader))
+        .group_by(c.source, c.account, c.currency, c.timezone)
+        .order_by(c.source, c.account, c.currency, c.timezone)
+    )
+    return [Account(*row) for row in rows]
+
+
+SPEND_PARTS = ("amount:hi", "amount:lo", "platform_impressions", "platform_clicks", "reported", "clicked")
+
+
+def spend(reader: Reader, currency: str, keys: Sequence[str]) -> Frame:
+    """Spend of one currency by day, campaign and, where `keys` have it, ad.
+
+    A campaign-level row is the total and its ad rows split it: what they leave lands on ad (none).
+    `reported` and `clicked` count the rows that carry the platform's impressions and clicks.
+    """
+    c = tables.spend.c
+    whole = func.max(case((c.ad_id == 0, 1), else_=0))
+    group = (c.day, c.source, c.account, c.campaign_id)
+    where = and_(_inside(reader), c.currency == currency)
+
+    def total(column: Number) -> Number:
+        """The campaign-level row where there is one, else the sum of the ads."""
+        of_campaign = func.sum(case((c.ad_id == 0, column), else_=0))
+        return case((whole == 1, of_campaign), else_=func.sum(case((c.ad_id != 0, column), else_=0)))
+
+    def left(column: Number) -> Number:
+        """What the ad rows take away from their campaign-level row."""
+        return -func.sum(case((c.ad_id != 0, column), else_=0))
+
+    measures: list[Number] = [
+        c.amount // BASE,
+        c.amount % BASE,
+        func.coalesce(c.impressions, 0),
+        func.coalesce(c.clicks, 0),
+        case((c.impressions.is_not(None), 1), else_=0),
+        case((c.clicks.is_not(None), 1), else_=0),
+    ]
+    if "ad" not in keys and "ad" not in {one.dimension.key for one in reader.conditions}:
+        statement = select(c.day, c.campaign_id, literal_column("0"), *map(total, measures))
+        found = [columns(reader.connection, statement.where(where).group_by(*group))]
+    else:
+        rows = select(c.day, c.campaign_id, c.ad_id, *measures).where(where)
+        rest = select(c.day, c.campaign_id, literal_column("0"), *map(left, measures)).where(where)
+        rest = rest.group_by(*group).having(whole == 1, func.count() > 1)
+        found = [columns(reader.connection, statement) for statement in (rows, rest)]
+    frames = [_placed(reader, one) for one in found]
+    return _filtered(reader, stacked(frames, tuple(frames[0].keys), tuple(frames[0].parts)))
+
+
+def _inside(reader: Reader) -> ColumnElement[bool]:
+    c, query = tables.spend.c, reader.query
+    return and_(c.workspace == reader.workspace, c.day >= query.first, c.day <= query.last)
+
+
+def _placed(reader: Reader, found: list[Rows]) -> Frame:
+    """Spend with all its keys: the channel is the campaign's, and no partner was paid."""
+    day, campaign, ad, *parts = found
+    channels = {number: int(row._mapping["channel_id"]) for number, row in reader.names.campaigns.items()}
+    ids, where = np.unique(campaign, return_inverse=True)
+    channel = np.array([channels.get(int(number), 0) for number in ids], dtype=np.int64)[where]
+    keys = {
+        "day": day, "time": day, "campaign": campaign, "ad": ad, "channel": channel,
+        "partner": np.zeros(len(day), dtype=np.int64),
+    }  # fmt: skip
+    named = dict(zip(SPEND_PARTS, parts, strict=True))
+    amount = joined(named.pop("amount:hi"), named.pop("amount:lo"))
+    return Frame(keys, {"amount": amount, **named})
+
+
+def _filtered(reader: Reader, found: Frame) -> Frame:
+    """The rows that the query's filter lets through."""
+    fits = passes(reader, reader.query.filter, found.keys)
+    return Frame(
+        {key: values[fits] for key, values in found.keys.items()},
+        {part: values[fits] for part, values in found.parts.items()},
+    )
+
+
+def passes(reader: Reader, tree: filters.Filter | None, keys: Mapping[str, Rows]) -> Flags:
+    """store.condition over columns that are here already."""
+    if tree is None:
+        return np.ones(len(next(iter(keys.values()))), dtype=bool)
+    if isinstance(tree, filters.Joined):
+        parts = [passes(reader, part, keys) for part in tree.parts]
+        if tree.operator == "not":
+            return ~parts[0]
+        whole = np.logical_and if tree.operator == "and" else np.logical_or
+        result: Flags = whole.reduce(parts)
+        return result
+    found = np.isin(keys[tree.dimension.key], reader.names.ids(tree))
+    return ~found if tree.operator == "is_not" else found
