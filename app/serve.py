@@ -1,8 +1,8 @@
 """The parent process: binds the socket once, keeps web and worker processes alive, rolls them over.
 
     prepare   ends before anything is served, and again before every rolling restart (SIGHUP)
-    web       any number; a new one accepts before its predecessor is told to stop
-    worker    one; stopped before its successor starts
+    web       any number; a new one accepts before its predecessor is told to leave
+    worker    one at work: a new one waits for the lock of the one that leaves
 
 One thread, one loop. It opens no database and imports nothing that its children run: it is what stays
 while they change, and an upgraded package is taken up by the next SIGHUP.
@@ -246,8 +246,6 @@ class Parent:
     def _replace(self, place: Place) -> None:
         if place.holder is None:
             place.start_at = 0.0
-        elif place.role == "worker":  # the leader's lock passes from one to the next
-            self._dismiss(place.holder)
         elif place.successor is None:
             place.successor = self._start(place.role)
 
@@ -263,15 +261,15 @@ class Parent:
                 self._dismiss(place.holder)
                 self.leavers.append(place.holder)
             place.holder, place.successor = place.successor, None
+            log.info("took_over", role=place.role, pid=place.holder.process.pid)
         if place.holder is None and not self.stopping and now >= place.start_at:
             place.holder = self._start(place.role)
 
     def _mourn(self, place: Place, child: Child, now: float) -> None:
-        """A holder is gone: at once to be followed when it was told to leave, else after a while."""
+        """A holder is gone. Unless it was told to leave, another is to be started after a while."""
         self._bury(child)
         place.holder = None
         if child.kill_at is not None:
-            place.failures, place.start_at = 0, now
             return
         place.failures = 1 if now - child.started > GOOD_LIFE else place.failures + 1
         place.start_at = now + backoff(place.failures)

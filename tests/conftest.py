@@ -9,12 +9,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+
+
+def wait_until(true: Callable[[], object], *, seconds: float = 30) -> None:
+    """Return as soon as `true()` is; fail when it has not become so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
 
 SCOPES = ("public", "server", "read", "admin")
 
@@ -29,16 +40,32 @@ class Clicktrail:
     said: list[str] = field(default_factory=list)  # what it printed until it was serving
     process: subprocess.Popen[str] | None = None
 
-    def start(self, *arguments: str, **settings: str) -> "Clicktrail":
-        """Start on a free port (again: on the same one) and return when it serves."""
+    def start(
+        self, *arguments: str, before: Sequence[str] = (), pass_fds: Sequence[int] = (), **settings: str
+    ) -> "Clicktrail":
+        """Start on a free port (again: on the same one) and return when it serves.
+
+        `settings` are environment variables; `before` stands between python and `-m app.cli`.
+        """
         port = self.url.rpartition(":")[2] or "0"
-        command = [sys.executable, "-m", "app.cli", "serve", "--port", port, "--data", str(self.data)]
+        command = [
+            sys.executable,
+            *before,
+            "-m",
+            "app.cli",
+            "serve",
+            "--port",
+            port,
+            "--data",
+            str(self.data),
+        ]
         with (self.data.parent / f"{self.data.name}.log").open("a") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments],
                 env=os.environ | settings,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                pass_fds=pass_fds,
                 text=True,
             )
         assert self.process.stdout is not None
@@ -95,9 +122,9 @@ def fresh_clicktrail(tmp_path: Path) -> Iterator[Clicktrail]:
 def start_clicktrail(tmp_path: Path) -> Iterator[Callable[..., Clicktrail]]:
     started: list[Clicktrail] = []
 
-    def start(*arguments: str, data: Path = tmp_path / "data", **settings: str) -> Clicktrail:
-        started.append(Clicktrail(data).start(*arguments, **settings))
-        return started[-1]
+    def start(*arguments: str, data: Path = tmp_path / "data", **options: Any) -> Clicktrail:
+        started.append(Clicktrail(data))
+        return started[-1].start(*arguments, **options)
 
     yield start
     for running in started:
