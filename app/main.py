@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from app import db, telemetry
 from app.admin import routes as admin
 from app.campaigns import routes as campaigns
+from app.campaigns.fields import refusal
 from app.collect.beacon import beacon
 from app.collect.click import click
 from app.collect.door import ASGIScope, Doors, Message, Receive, Send
@@ -33,7 +34,7 @@ from app.collect.pixel import UNAVAILABLE, pixel, reply
 from app.collect.postback import postback
 from app.collect.receipts import Outcomes
 from app.deps import Service, now_us
-from app.errors import ClicktrailError, InvalidInput
+from app.errors import ClicktrailError
 from app.inbox.sqlite import Inbox
 from app.pricing import routes as pricing
 from app.settings import Settings
@@ -58,6 +59,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     spend.router,
 )
 
+MOST_BYTES = 2 * 2**20  # of a body for the framework, which reads it before it asks for a key
 POLL_EVERY = 0.5  # seconds between looks at the snapshot file
 CONFIRM_EVERY = 4  # polls between confirmations of the snapshot against the database
 
@@ -159,6 +161,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     )
     framework = FastAPI(
         title="Clicktrail",
+        max_body_size=MOST_BYTES,
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
@@ -258,9 +261,7 @@ async def _expected(_request: Request, error: Exception) -> JSONResponse:
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     """A request that does not fit its schema: 400 with the first field that is wrong."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-    told = InvalidInput("invalid_input", str(first["msg"]), field=".".join(place) or None)
+    told = refusal(error.errors())
     return JSONResponse(told.body(), status_code=told.status)
 
 

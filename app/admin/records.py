@@ -16,9 +16,9 @@ from app.campaigns.fields import day_text
 from app.campaigns.paging import next_cursor
 from app.errors import NotFound
 
-#: `rejected.replayed_at` of a record that shall go through the pipeline again. The pipeline's task takes
-#: such rows, sends the event in `body` through its steps as if it had just been read from the inbox, and
-#: sets `replayed_at` to the time; what fails again is quarantined anew, as a row of its own.
+#: `rejected.replayed_at` of a record that shall go through the pipeline again. The pipeline takes such
+#: rows, sends the event in `body` through its steps as if it had just been read from the inbox, and sets
+#: `replayed_at` to the time; what fails again becomes NULL and `replay_failed`, and may be wanted again.
 WANTED = -1
 
 COUNTED_DAYS = 30
@@ -75,8 +75,8 @@ def rejected_counts(desk: Desk) -> list[RejectedCount]:
 def replay(desk: Desk, wanted: Replay) -> ReplayOut:
     """Mark quarantined records as WANTED; the pipeline does the rest.
 
-    Only quarantined ones were acknowledged and can be wanted, and each once: a replay that fails makes
-    a new row. Errors: NotFound for an id that is not this workspace's.
+    Only quarantined ones were acknowledged and can be wanted, and each until it was stored. Errors:
+    NotFound for an id that is not this workspace's.
     """
     c = tables.rejected.c
     mine = c.workspace == desk.workspace

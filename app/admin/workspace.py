@@ -22,8 +22,8 @@ ANNOUNCED: dict[str, tuple[str, ...]] = {
         "windows", "billing_model", "billing_window", "tier_rule", "direct", "collapse",
         "reset_after_conversion", "first_conversion_only", "half_life_hours", "position_shares",
     ),
-    "rates": ("reporting_currency", "fx_max_age_days"),
-    "folding": ("browser_sales", "lead_count", "join_limit"),
+    "rates": ("fx_max_age_days",),
+    "folding": ("reporting_currency", "browser_sales", "lead_count", "join_limit"),
 }  # fmt: skip
 
 

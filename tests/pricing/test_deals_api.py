@@ -35,7 +35,7 @@ async def agree(admin: httpx.AsyncClient, **terms: Any) -> httpx.Response:
         ({"model": "cpm", "rate": "2.125", "currency": "EUR"}, 2_125_000),
         ({"model": "cpc", "rate": 0.45, "currency": "nok"}, 450_000),
         ({"model": "cpl", "rate": 0, "currency": "EUR", "goal": "Signup"}, 0),
-        ({"model": "cpa", "rate": 20, "currency": "IRR", "goal": "order", "ad": "blue", "partner": "ACME"}, 2 * 10**7),
+        ({"model": "cpa", "rate": 20, "currency": "IRR", "goal": "order", "partner": "ACME"}, 20_000_000),
         ({"model": "revshare", "rate": "0.075"}, 75_000),
         ({"model": "flat", "rate": "900", "currency": "EUR", "per": "month", "side": "payout"}, 900_000_000),
         ({"model": "flat", "rate": 90, "currency": "EUR", "valid_to": "2026-12-31"}, 90_000_000),
