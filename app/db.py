@@ -130,6 +130,7 @@ def _compiled(statement: Executable, dialect: str) -> tuple[str, tuple[str, ...]
 @lru_cache(maxsize=64)
 def inserting(table: Table, dialect: str, *columns: str) -> Any:
     """INSERT of these columns, for `bulk`: compiled once, parameters in the order of `columns`."""
+    _in_order(table, columns)
     make = sqlite.insert if dialect == "sqlite" else postgresql.insert
     return make(table).values({name: _bind(table, name) for name in columns})
 
@@ -143,12 +144,20 @@ def adding(table: Table, dialect: str, *columns: str) -> Any:
     """
     make = sqlite.insert if dialect == "sqlite" else postgresql.insert
     names = columns or tuple(column.name for column in table.columns)
+    _in_order(table, names)
     keys = {column.name for column in table.primary_key}
     statement = make(table).values({name: _bind(table, name) for name in names})
     return statement.on_conflict_do_update(
         index_elements=[column for column in table.columns if column.name in keys],
         set_={name: table.c[name] + statement.excluded[name] for name in names if name not in keys},
     )
+
+
+def _in_order(table: Table, columns: Sequence[str]) -> None:
+    # SQLAlchemy renders columns in the table's order whatever ours is: rows in another would be shuffled.
+    order = [column.name for column in table.columns if column.name in columns]
+    if list(columns) != order:
+        raise ValueError(f"columns of {table.name} must be given in its order: {order}")
 
 
 def _bind(table: Table, name: str) -> Any:
@@ -161,6 +170,8 @@ def add(
     connection: Connection, table: Table, rows: Sequence[Sequence[object]], columns: Sequence[str] = ()
 ) -> None:
     """Add measures to rollup cells; `rows` hold `columns` in order (default: all of `table`)."""
+    if not rows:
+        return
     bulk(connection, adding(table, connection.dialect.name, *columns), rows)
 
 

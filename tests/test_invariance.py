@@ -17,6 +17,8 @@ from app.model import DAY, HOUR, Event
 from app.pipeline.recount import ROLLUPS, counted
 from tests.house import NOON, House, event
 
+from hypothesis import Phase
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 SECRET = b"s" * 32
 CAMPAIGNS = {"spring": 1, "autumn": 2}
 
@@ -114,7 +116,7 @@ def house_of(batches: list[list[Event]], *, settle_each: bool) -> House:
     return house
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(stories, st.data())
 def test_order_batches_and_repeats_change_nothing(story: list[dict[str, Any]], data: st.DataObject) -> None:
     told = events(story)

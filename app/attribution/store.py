@@ -215,13 +215,11 @@ def add_cells(
     for rollup, found in cells.items():
         columns = {name: values.tolist() for name, values in (found.keys | found.measures).items()}
         columns["currency"] = [currencies[i] for i in columns["currency"]]
-        rows = list(zip(*columns.values(), strict=True))
-        db.add(
-            connection,
-            tables.metadata.tables[rollup],
-            [(workspace, *row) for row in rows],
-            ("workspace", *columns),
-        )
+        columns["workspace"] = [workspace] * len(columns["currency"])
+        table = tables.metadata.tables[rollup]
+        names = [column.name for column in table.columns if column.name in columns]
+        rows = list(zip(*(columns[name] for name in names), strict=True))
+        db.add(connection, table, rows, names)
 
 
 def settled(connection: Connection, workspace: int, ids: Sequence[int]) -> None:
