@@ -1,6 +1,6 @@
-"""A real ASGI app with the management routes, two workspaces and a key of every scope, for tests."""
+"""The real application in this process, with two workspaces and a key of every scope, for tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,19 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from sqlalchemy import Engine, Table, select
-from starlette.exceptions import HTTPException
 
 from app import db, deps, tables, workspaces
-from app.admin import routes as admin_routes
-from app.campaigns import routes as campaigns_routes
-from app.campaigns.fields import refusal
-from app.errors import ClicktrailError, InvalidInput
-from app.pricing import routes as pricing_routes
-from app.spend import routes as spend_routes
+from app.main import create_app
+from app.settings import Settings
 
 NOW = 1_795_305_600_000_000  # 2026-11-22T00:00:00Z
 SCOPES = ("public", "server", "read", "admin")
@@ -56,6 +49,10 @@ class House:
         ) as client:
             yield client
 
+    def close(self) -> None:
+        self.service.engine.dispose()
+        self.service.reports.dispose()
+
     def rows(self, table: Table) -> list[dict[str, Any]]:
         with db.reading(self.engine) as connection:
             return [dict(row) for row in connection.execute(select(table)).mappings()]
@@ -68,11 +65,11 @@ class House:
 
 def build(folder: Path) -> House:
     clock = Clock()
-    engine = db.connect(f"sqlite:///{folder / 'clicktrail.db'}")
+    app = create_app(Settings(data=folder), clock=clock).framework
+    service: deps.Service = app.state.service
+    engine = service.engine
     tables.metadata.create_all(engine)
-    snapshots = workspaces.Snapshots(folder / "config.snapshot", clock=clock)
-    service = deps.Service(engine=engine, reports=engine, snapshots=snapshots, clock=clock)
-    house = House(engine, service, _app(service), clock, 0, 0)
+    house = House(engine, service, app, clock, 0, 0)
     with db.begin(engine) as connection:
         house.workspace = workspaces.add_workspace(connection, "first", now=NOW, timezone="Europe/Oslo")
         house.other = workspaces.add_workspace(connection, "second", now=NOW)
@@ -81,13 +78,15 @@ def build(folder: Path) -> House:
             workspaces.add_key(connection, house.workspace, scope, name=scope, now=NOW, key=house.keys[scope])
         house.foreign = workspaces.new_key("admin")
         workspaces.add_key(connection, house.other, "admin", name="theirs", now=NOW, key=house.foreign)
-    snapshots.refresh(engine)
+    service.snapshots.refresh(engine)
     return house
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return build(tmp_path)
+def house(tmp_path: Path) -> Iterator[House]:
+    house = build(tmp_path)
+    yield house
+    house.close()
 
 
 @pytest.fixture
@@ -101,34 +100,3 @@ async def stranger(house: House) -> AsyncIterator[httpx.AsyncClient]:
     """The other workspace's administrator."""
     async with house.client(house.foreign) as client:
         yield client
-
-
-def _app(service: deps.Service) -> FastAPI:
-    app = FastAPI()
-    app.state.service = service
-    for routes in (admin_routes, campaigns_routes, pricing_routes, spend_routes):
-        app.include_router(routes.router)
-    app.add_exception_handler(ClicktrailError, _expected)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _framework)
-    return app
-
-
-def _answer(error: ClicktrailError) -> JSONResponse:
-    return JSONResponse(error.body(), status_code=error.status)
-
-
-async def _expected(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ClicktrailError)
-    return _answer(error)
-
-
-async def _invalid(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    return _answer(refusal(error.errors()))
-
-
-async def _framework(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    body = InvalidInput("not_json" if error.status_code == 400 else "not_found", str(error.detail)).body()
-    return JSONResponse(body, status_code=error.status_code)
