@@ -82,13 +82,14 @@ class Facts:
     outcomes: list[tuple[bytes, int, str, int]] = field(default_factory=list)
     rejected: list[dict[str, object]] = field(default_factory=list)
     days: Cells = field(default_factory=dict)
+    campaign_days: Cells = field(default_factory=dict)
     places: Cells = field(default_factory=dict)
     quarters: Cells = field(default_factory=dict)
     touches: dict[tuple[int, int], int] = field(default_factory=dict)  # (workspace, visitor) -> earliest
     conversions: set[tuple[int, int]] = field(default_factory=set)
 
     def count(self, traffic: Traffic, sign: int = 1) -> None:
-        """Add one event to its three rollup cells (or take it away)."""
+        """Add one event to its four rollup cells (or take it away)."""
         positions = measures(traffic)
         if not positions:
             return
@@ -96,6 +97,7 @@ class Facts:
         day = local_day(t.zone, t.occurred_at)
         for cells, key in (
             (self.days, (t.workspace, day, t.channel_id, t.campaign_id, t.ad_id, t.partner_id)),
+            (self.campaign_days, (t.workspace, day, t.channel_id, t.campaign_id)),
             (self.places, (t.workspace, day, t.channel_id, t.country, t.device)),
             (self.quarters, (t.workspace, t.occurred_at // QUARTER, t.campaign_id)),
         ):

@@ -7,11 +7,13 @@ from app import db, tables
 from app.model import QUARTER
 from app.pipeline.facts import Cells, Facts, Traffic, cells_rows
 
-ROLLUPS = (tables.traffic_days, tables.traffic_places, tables.traffic_quarters)
+ROLLUPS = (
+    tables.traffic_days, tables.traffic_campaign_days, tables.traffic_places, tables.traffic_quarters,
+)  # fmt: skip
 
 
-def counted(connection: Connection, workspace: int, zone: str) -> tuple[Cells, Cells, Cells]:
-    """Cells of traffic_days, traffic_places and traffic_quarters by a count of all events."""
+def counted(connection: Connection, workspace: int, zone: str) -> tuple[Cells, ...]:
+    """The cells of ROLLUPS by a count of all events."""
     e = tables.events.c
     # `//` is integer division in every engine; "/" would not be.
     quarter = (e.occurred_at // QUARTER).label("quarter")
@@ -31,7 +33,7 @@ def counted(connection: Connection, workspace: int, zone: str) -> tuple[Cells, C
             ),
             n,
         )  # fmt: skip
-    return facts.days, facts.places, facts.quarters
+    return facts.days, facts.campaign_days, facts.places, facts.quarters
 
 
 def rebuild(connection: Connection, workspace: int, zone: str) -> None:

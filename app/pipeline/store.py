@@ -70,6 +70,7 @@ def write(connection: Connection, facts: Facts, now: int) -> None:
     reject(connection, facts.rejected, now)
     for table, cells in (
         (t.traffic_days, facts.days),
+        (t.traffic_campaign_days, facts.campaign_days),
         (t.traffic_places, facts.places),
         (t.traffic_quarters, facts.quarters),
     ):
