@@ -43,7 +43,7 @@ class Membership:
 def is_junk(value: str) -> bool:
     """True for a value that identifies nobody: a stand-in for null, or one character repeated."""
     plain = value.strip().casefold()
-    return plain in JUNK or (len(plain) > 3 and len(set(plain)) == 1)
+    return plain in JUNK or (len(plain) > 3 and plain == plain[0] * len(plain))
 
 
 def joins(kind: int, neighbours: Iterable[Neighbour], limit: int) -> bool:

@@ -183,7 +183,7 @@ def flags_of(event: Event) -> int:
     found = 0
     if event.user_agent is not None and is_bot(event.user_agent):
         found |= FLAGS["bot"]
-    if not {"head", "prefetch", "preview"}.isdisjoint(event.hints):
+    if event.hints and not {"head", "prefetch", "preview"}.isdisjoint(event.hints):
         found |= FLAGS["prefetch"]
     if event.test:
         found |= FLAGS["test"]

@@ -180,16 +180,16 @@ class _Batch:
 
     def run(self) -> None:
         """Preload, refine, gather, write."""
-        keys = [rules.dedupe_key(self._workspace(e), e.id) for _, _, e in self.events if e.id]
+        keys = [rules.dedupe_key(self._workspace(e), e.id) if e.id else b"" for _, _, e in self.events]
         known = Known(
             workspaces=self.names.views,
             keys=self.names.keys,
-            seen=store.seen(self.connection, keys),
+            seen=store.seen(self.connection, (key for key in keys if key)),
             country_of=self.country_of,
         )
         items: list[Item] = []
-        for file, sequence, event in self.events:
-            item = Item(event)
+        for (file, sequence, event), key in zip(self.events, keys, strict=True):
+            item = Item(event, key=key)
             refusal = refine(item, known)
             if refusal is not None:
                 row = _quarantined(event, refusal, self.now, item.workspace)

@@ -73,7 +73,7 @@ class Item:
     workspace: int = 0
     view: View | None = None
     outcome: str = ""  # "", duplicate
-    key: bytes = b""
+    key: bytes = b""  # rules.dedupe_key of the sender's id; b"" when it sent none
     digest: int = 0
     flags: int = 0
     click: ClickId | None = None
@@ -112,9 +112,8 @@ def drop_unknown_key(item: Item, known: Known) -> Rejected | None:
 def drop_repeats(item: Item, known: Known) -> Rejected | None:
     """An id counts once, for ever; the same id with other content is kept aside."""
     event = item.event
-    if not event.id:
+    if not item.key:
         return None
-    item.key = rules.dedupe_key(item.workspace, event.id)
     item.digest = rules.content_digest(event)
     first = known.seen.get(item.key)
     if first is None:
