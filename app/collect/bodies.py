@@ -89,17 +89,12 @@ def _too_deep() -> InvalidInput:
 
 
 def _deeper(value: object, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
+    """Whether containers lie in one another more than `limit` times."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        inside = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+        level = [inner for inner in inside if isinstance(inner, dict | list)]
+    return bool(level)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -268,12 +268,12 @@ def moment(value: Any, now: int) -> int:
         raise Bad("time_invalid", "must be RFC 3339 with an offset, or an epoch number")
     if not -(10**17) < value < 10**17:
         raise Bad("time_invalid", "is no time near the present")
-    candidates = [int(value * unit) for unit in (SECOND, 1000, 1)]
+    candidates: list[int] = [int(value * unit) for unit in (SECOND, 1000, 1)]
     # The windows of the three units lie a factor of 1,000 apart: a number fits at most one.
     for candidate in candidates:
         if now - BEHIND <= candidate <= now + AHEAD:
             return candidate
-    size = abs(value)
+    size: int = abs(candidates[2])
     return candidates[0 if size < 10**11 else 1 if size < 10**14 else 2]
 
 

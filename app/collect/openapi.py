@@ -26,7 +26,7 @@ _BEACON = {
         "context": {"type": "object"},
     },
 }
-_KEY = [{"serverKey": []}]
+_KEY: list[dict[str, list[str]]] = [{"serverKey": []}]
 _PIXEL = "k e id c a p ct_click g tx v cur u vid url r t consent gdpr gdpr_consent gpp cb".split()
 _POSTBACK = "key click_id goal status value payout currency txid event_id return".split()
 _JSON_ERRORS = {
