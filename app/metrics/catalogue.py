@@ -63,6 +63,7 @@ SCOPES: dict[str, str] = {
     "goods": "cells whose cost and cost of goods are known",
     "payout": "cells whose payout is known",
     "margin": "cells whose cost and payout are known",
+    "platform": "cells whose clicks the platform reports",
 }
 
 
@@ -107,7 +108,8 @@ METRICS: tuple[Metric, ...] = (
     row("platform_cpc", "CPC (platform)", "money", "imported spend / platform_clicks",
         price("platform_cost", "platform_clicks"), "platform_cost", "platform_clicks"),
     row("click_gap", "Click gap", "ratio", "(platform_clicks - clicks) / platform_clicks",
-        ratio(difference("platform_clicks", "clicks"), "platform_clicks"), "platform_clicks", "clicks"),
+        ratio(difference("platform_clicks", "clicks@platform"), "platform_clicks"),
+        "platform_clicks", "clicks@platform"),
     # What came of it
     row("leads", "Leads", "count", "leads credited, by status", part("leads")),
     row("sales", "Sales", "count", "sales credited, by status; a refunded sale stays one", part("sales")),
@@ -247,7 +249,7 @@ def families(names: Iterable[str]) -> frozenset[Family]:
         plain, _, scope = name.partition("@")
         found.add(PARTS[plain][0])
         if scope:
-            found.add("cost")
+            found.add("spend" if scope == "platform" else "cost")
         if scope == "goods":
             found.add("credits")
     return frozenset(found)

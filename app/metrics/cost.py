@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.metrics.prices import Rates
 from app.model import STATES
 from app.pricing import rules
+from app.pricing.currencies import Rates
 from app.pricing.exact import Flags, Ints, Rows, added, grouped, scaled, total, zeros
 from app.pricing.rules import Cells, Deal
 
@@ -96,11 +96,11 @@ def converted(
         unrated = np.zeros(len(day), dtype=bool)
         for one in np.unique(day[there]).tolist():
             rows = np.flatnonzero(there & (day == one))
-            rate = rates.on(one, currency, into)
+            rate = rates.find(currency, into, one)
             if rate is None:
                 unrated[rows] = True
                 continue
-            part = scaled(column[rows], rate)
+            part = scaled(column[rows], rate.value)
             spread = zeros(len(day)) if part.dtype != object else zeros(len(day)).astype(object)
             spread[rows] = part
             result = added(result, spread)
@@ -189,7 +189,7 @@ def _results(inputs: Inputs, deals: Sequence[Deal]) -> Results:
             amounts[name or inputs.reporting] = added(amounts[name or inputs.reporting], column)
         amount, unrated, lost = converted(amounts, billed.cells.day, inputs.rates, inputs.currency)
         if "" in priced.amounts:  # a share of revenue that is itself not known
-            unrated |= ~billed.rated & rules.shares(deals, billed.cells)
+            unrated |= ~billed.rated & rules.shares(deals, billed.cells, kind=billed.kind)
         approved_rows = billed.state == STATES["approved"]
         booked = added(booked, grouped(amount, billed.cell, size))
         approved = added(approved, grouped(np.where(approved_rows, amount, 0), billed.cell, size))

@@ -16,10 +16,11 @@ from app.metrics.catalogue import PARTS
 from app.metrics.cost import Billed, Inputs, Measure, Missing
 from app.metrics.frame import Frame, member, merged
 from app.metrics.plan import RAW_CREDITS
-from app.metrics.prices import Account, Rates
+from app.metrics.prices import Account
 from app.metrics.store import Reader
 from app.model import MODELS, STATES
 from app.money import MICROS
+from app.pricing.currencies import Rates
 from app.pricing.exact import Flags, Ints, Rows, added, grouped, joined, scaled, times, total, zeros
 from app.pricing.rules import Cells, Deal
 
@@ -37,6 +38,7 @@ class Prices:
     sources: Sequence[tuple[int, int, str]]
     accounts: Sequence[Account]
     rates: Rates
+    newest_rate: int | None  # the day the newest of them was published
     currency: str
     reporting: str
 
@@ -338,10 +340,23 @@ def _scoped(
     reader: Reader, keys: Mapping[str, Rows], measures: Mapping[str, Measure], size: int
 ) -> dict[str, Measure]:
     """`part@scope` for every scoped part of the plan that can be measured."""
-    if "cost" not in measures:
-        return {}
-    pay, cost_, goods = measures["payout"], measures["cost"], _goods(reader, keys, measures, size)
-    scopes = {
+    goods = _goods(reader, keys, measures, size)
+    scopes = {} if "cost" not in measures else _cost_scopes(measures["cost"], measures["payout"], goods)
+    if "platform_clicks" in measures:
+        scopes["platform"] = measures["platform_clicks"]
+    found: dict[str, Measure] = {}
+    for name in reader.plan.parts:
+        plain, _, scope = name.partition("@")
+        part = goods if plain == "goods" else measures.get(plain)
+        if part is not None and scope in scopes:
+            over = scopes[scope]
+            found[name] = Measure(part.values, over.known, over.whole, part.blocked, over.why)
+    return found
+
+
+def _cost_scopes(cost_: Measure, pay: Measure, goods: Measure) -> dict[str, Measure]:
+    """The cells of each scope of cost, as `known`, `whole` and `why` of a measure."""
+    return {
         "cost": cost_,
         "payout": pay,
         "margin": replace(
@@ -354,14 +369,6 @@ def _scoped(
             why={**cost_.why, **goods.why},
         ),
     }
-    found: dict[str, Measure] = {}
-    for name in reader.plan.parts:
-        plain, _, scope = name.partition("@")
-        part = goods if plain == "goods" else measures.get(plain)
-        if scope and part is not None:
-            over = scopes[scope]
-            found[name] = Measure(part.values, over.known, over.whole, part.blocked, over.why)
-    return found
 
 
 def _goods(reader: Reader, keys: Mapping[str, Rows], measures: Mapping[str, Measure], size: int) -> Measure:

@@ -61,8 +61,8 @@ def _fresh(reader: Reader, money: Prices) -> dict[str, object]:
         found["spend"] = {
             f"{one.source}/{one.account}": to_date(one.last).isoformat() for one in money.accounts
         }
-    if money.rates.newest is not None:
-        found["rates"] = to_date(money.rates.newest).isoformat()
+    if money.newest_rate is not None:
+        found["rates"] = to_date(money.newest_rate).isoformat()
     return found
 
 

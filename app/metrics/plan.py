@@ -60,6 +60,8 @@ def make(query: Query, *, zone: str, reporting: str, narrowed: Iterable[str]) ->
     if "cost" in wanted and "cost" not in unknown:
         keys |= {"day", "campaign", *narrowed, *({"time"} if query.grain and not house else ())}
         keys |= {c.dimension.key for c in conditions(query.filter)}  # a filtered ad has its own price
+    if any(name.endswith("@platform") for name in needed) and "spend" not in unknown:
+        keys |= {"day", "campaign"}
     converts = bool({"credits"} & wanted) and query.currency != reporting and "currency" not in shown
     filtered = {d.key for d in asked if d.key != "time"}
     return Plan(

@@ -1,10 +1,7 @@
 """What money is reckoned by: deals, cost sources, exchange rates and imported spend, read for a report."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
 
 import msgspec
 import numpy as np
@@ -16,6 +13,8 @@ from app.metrics.frame import Frame
 from app.metrics.raw import stacked
 from app.metrics.store import Reader, columns
 from app.money import BASE
+from app.pricing.currencies import Rates
+from app.pricing.currencies import rates as currency_rates
 from app.pricing.exact import Flags, Rows, joined
 from app.pricing.rules import Deal
 
@@ -56,60 +55,22 @@ def sources(connection: Connection, workspace: int) -> list[tuple[int, int, str]
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Published rates: units of `base` for one of `currency`, by the day they were published on."""
-
-    published: Mapping[tuple[str, str], tuple[list[int], list[Fraction]]]
-    oldest: int  # at most this many days before the day they are used on
-
-    def on(self, day: int, currency: str, into: str) -> Fraction | None:
-        """The rate for a local day: the last published before it began. Through a common base if need be."""
-        if currency == into:
-            return Fraction(1)
-        bases = {base for _, base in self.published} | {currency, into}
-        for base in sorted(bases, key=lambda name: (name != into, name)):
-            one, other = self._last(day, currency, base), self._last(day, into, base)
-            if one is not None and other:
-                return one / other
-        return None
-
-    def _last(self, day: int, currency: str, base: str) -> Fraction | None:
-        if currency == base:
-            return Fraction(1)
-        days, rates = self.published.get((currency, base), ([], []))
-        place = bisect_left(days, day) - 1
-        if place < 0 or day - days[place] > self.oldest:
-            return None
-        return rates[place]
-
-    @property
-    def newest(self) -> int | None:
-        return max((days[-1] for days, _ in self.published.values() if days), default=None)
-
-
-def rates(reader: Reader, currencies: Iterable[str], *, oldest: int) -> Rates:
-    """The rates that a report in the query's currency needs to convert these currencies."""
+def rates(reader: Reader, currencies: Iterable[str], *, oldest: int) -> tuple[Rates, int | None]:
+    """The rates that convert these currencies into the query's, and the newest day they were published."""
     c, query = tables.fx_rates.c, reader.query
     others = set(currencies) - {query.currency, ""}
-    published: dict[tuple[str, str], tuple[list[int], list[Fraction]]] = {}
     if not others:
-        return Rates(published, oldest)
+        return currency_rates((), max_age=oldest), None
     wanted = sorted(others | {query.currency})
     rows = reader.connection.execute(
-        select(c.currency, c.base, c.day, c.rate)
-        .where(
+        select(c.currency, c.base, c.day, c.rate).where(
             c.workspace == reader.workspace,
             or_(c.currency.in_(wanted), c.base.in_(wanted)),
             c.day.between(query.first - oldest - 1, query.last + 1),
         )
-        .order_by(c.currency, c.base, c.day)
-    )
-    for currency, base, day, rate in rows:
-        days, values = published.setdefault((currency, base), ([], []))
-        days.append(day)
-        values.append(Fraction(Decimal(rate)))
-    return Rates(published, oldest)
+    ).all()
+    found = currency_rates(((row[0], row[1], row[2], row[3]) for row in rows), max_age=oldest)
+    return found, max((row[2] for row in rows), default=None)
 
 
 # --- Spend -------------------------------------------------------------------------------------------

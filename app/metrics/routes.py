@@ -63,7 +63,7 @@ def report(connection: Connection, workspace: int, raw: dict[str, object], *, no
 @router.post(
     "/query",
     summary="Ask for a report",
-    responses=_ANSWER,  # type: ignore[arg-type]
+    responses=_ANSWER,
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -75,7 +75,7 @@ def ask(caller: Reader, connection: Reading, now: Now, raw: Annotated[bytes, Dep
     return report(connection, caller.workspace, decoded(raw), now=now)
 
 
-@router.get("", summary="Ask for a report, as a link", responses=_ANSWER)  # type: ignore[arg-type]
+@router.get("", summary="Ask for a report, as a link", responses=_ANSWER)
 @router.head("", include_in_schema=False)
 def ask_by_link(
     request: Request,

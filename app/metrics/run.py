@@ -122,11 +122,13 @@ def _prices(reader: Reader, of: House, deals: Sequence[Deal]) -> Prices:
         currencies |= set(
             reader.connection.scalars(select(c.currency).where(c.workspace == of.id).distinct())
         )
+    rates, newest = prices.rates(reader, currencies, oldest=of.fx_max_age_days)
     return Prices(
         deals=deals if costly else [],
         sources=prices.sources(reader.connection, of.id) if costly else [],
         accounts=accounts,
-        rates=prices.rates(reader, currencies, oldest=of.fx_max_age_days),
+        rates=rates,
+        newest_rate=newest,
         currency=reader.query.currency,
         reporting=of.currency,
     )
@@ -236,7 +238,9 @@ def _absent(reason: str, size: int) -> Column:
 
 def _why_absent(name: str, scheme: Plan) -> str:
     plain, _, scope = name.partition("@")
-    wanted: tuple[Family, ...] = (PARTS[plain][0], "cost") if scope else (PARTS[plain][0],)
+    wanted: list[Family] = [PARTS[plain][0]]
+    if scope:
+        wanted.append("spend" if scope == "platform" else "cost")
     return next((scheme.unknown[family] for family in wanted if family in scheme.unknown), "not_measured")
 
 

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.metrics.query import ASKABLE_MODELS, BY, DEFAULT_ROWS, FORMATS, MOST_ROWS, NUMBERS, RANGES, STATUSES
+from app.metrics.dates import RANGES
+from app.metrics.query import ASKABLE_MODELS, BY, DEFAULT_ROWS, FORMATS, MOST_ROWS, NUMBERS, STATUSES
 
 
 class QueryBody(BaseModel):

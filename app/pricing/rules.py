@@ -4,8 +4,9 @@ A cell is a workspace-day of a campaign, finer (ad, partner, goal) where a deal 
 linear in counts, so the cell never matters for CPM, CPC, CPL and CPA; a revenue share is rounded half-even
 once per rollup cell, which is why its caller hands in rollup cells and nothing coarser.
 
-Precedence: of the deals in force for a cell only those of the narrowest scope pay (SCOPES); of these, for
-a result, those that name its goal. What remains adds up, which is what a hybrid deal is.
+Precedence: of the deals that pay for one thing (media, a lead, a sale) and are in force for a cell, only
+those of the narrowest scope pay (SCOPES); within a scope, for a result, those that name its goal. Media,
+leads and sales are paid apart and add up; what stands side by side in one scope is one hybrid deal.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from app.pricing.exact import Flags, Ints, Rows, added, quotient, times, zeros
 
 MEDIA = frozenset({"cpm", "cpc", "flat"})
 PAYS: dict[str, int] = {"cpl": KINDS["lead"], "cpa": KINDS["sale"], "revshare": KINDS["sale"]}
+RESULTS = (KINDS["lead"], KINDS["sale"])
 
 #: Narrowest first: which of (ad, partner, campaign) a deal names. A deal for a goal goes before one
 #: for all goals of the same scope.
@@ -131,10 +133,9 @@ def media(deals: Iterable[Deal], cells: Cells, *, impressions: Ints, clicks: Int
     """What impressions and clicks cost (or, of payout deals, earn a partner). Counts are whole numbers."""
     result = Priced(np.zeros(len(cells), bool), np.zeros(len(cells), bool), {})
     deals = list(deals)
-    for _, rows in covers([replace(d, goal=0) for d in deals if d.goal], cells):
-        result.covered[rows] = True  # paid by its results alone: the impressions and clicks cost 0
-    for deal, rows in winners([d for d in deals if not d.goal], cells):
-        result.covered[rows] = True
+    for _, rows in covers([replace(deal, goal=0) for deal in deals], cells):
+        result.covered[rows] = True  # by a deal for results too: then impressions and clicks cost 0
+    for deal, rows in winners([deal for deal in deals if deal.model in MEDIA], cells):
         if deal.model == "flat":
             result.flat[rows] = True
         elif deal.model == "cpm":
@@ -151,22 +152,26 @@ def results(deals: Iterable[Deal], cells: Cells, *, kind: Rows, count: Ints, net
     The amounts of a revenue share are in the currency of `net`, under the key "".
     """
     result = Priced(np.zeros(len(cells), bool), np.zeros(len(cells), bool), {})
-    for deal, rows in winners(list(deals), cells):
+    deals = list(deals)
+    for _, rows in covers([replace(deal, goal=0) for deal in deals], cells):
         result.covered[rows] = True
-        paid = rows[kind[rows] == PAYS.get(deal.model, 0)]
-        if deal.model == "revshare":
-            _put(result, deal, paid, quotient(times(net[paid], deal.rate), MICROS), currency="")
-        elif deal.model in PAYS:
-            _put(result, deal, paid, quotient(times(count[paid], deal.rate), MICROS))
+    for thing in RESULTS:
+        for deal, rows in winners([deal for deal in deals if PAYS.get(deal.model) == thing], cells):
+            paid = rows[kind[rows] == thing]
+            if deal.model == "revshare":
+                _put(result, deal, paid, quotient(times(net[paid], deal.rate), MICROS), currency="")
+            else:
+                _put(result, deal, paid, quotient(times(count[paid], deal.rate), MICROS))
     return result
 
 
-def shares(deals: Iterable[Deal], cells: Cells) -> Flags:
+def shares(deals: Iterable[Deal], cells: Cells, *, kind: Rows) -> Flags:
     """Where a revenue share pays: there an unknown revenue makes an unknown cost."""
     found = np.zeros(len(cells), bool)
-    for deal, rows in winners(list(deals), cells):
+    sale = KINDS["sale"]
+    for deal, rows in winners([deal for deal in deals if PAYS.get(deal.model) == sale], cells):
         if deal.model == "revshare":
-            found[rows] = True
+            found[rows[kind[rows] == sale]] = True
     return found
 
 
