@@ -9,9 +9,9 @@ from app.admin import keys, records, schemas, workspace
 from app.campaigns import changes
 from app.campaigns.changes import Desk
 from app.campaigns.paging import Listed, Page, key_of
-from app.campaigns.routes import ChangingDesk, ReadingDesk
+from app.campaigns.routes import REFUSALS, ChangingDesk, ReadingDesk
 
-router = APIRouter(prefix="/v1", tags=["admin"])
+router = APIRouter(prefix="/v1", tags=["admin"], responses=REFUSALS)
 
 Id = Annotated[int, Path(ge=1, le=money.LARGEST)]
 

@@ -81,6 +81,19 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class Reason(BaseModel):
+    code: str
+    message: str
+    field: str | None = None
+    docs: str
+
+
+class Refused(BaseModel):
+    """What every answer of 4xx says (API.md, "Errors")."""
+
+    error: Reason
+
+
 def refused(code: str, **facts: object) -> PydanticCustomError:
     return PydanticCustomError(code, REASONS[code], facts)
 

@@ -12,11 +12,16 @@ from fastapi import APIRouter, Depends, Query
 from app import deps
 from app.campaigns import changes, schemas, store
 from app.campaigns.changes import Desk
-from app.campaigns.fields import Slug
+from app.campaigns.fields import Refused, Slug
 from app.campaigns.paging import Listed, key_of
 from app.campaigns.store import ADS, CAMPAIGNS, CHANNELS, GOALS, PARTNERS, Collection
 
-router = APIRouter(prefix="/v1", tags=["campaigns"])
+#: What management routes answer when they do not do what was asked, for the OpenAPI document.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Refused, "description": "Refused; `error.code` says why, `error.field` where."}
+}
+
+router = APIRouter(prefix="/v1", tags=["campaigns"], responses=REFUSALS)
 
 
 def reader(caller: deps.Admin, connection: deps.Reading, now: deps.Now) -> Desk:

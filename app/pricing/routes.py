@@ -7,10 +7,10 @@ from fastapi import APIRouter, Path, Query
 from app import money
 from app.campaigns.fields import Slug
 from app.campaigns.paging import Listed, key_of
-from app.campaigns.routes import ChangingDesk, ReadingDesk
+from app.campaigns.routes import REFUSALS, ChangingDesk, ReadingDesk
 from app.pricing import schemas, store
 
-router = APIRouter(prefix="/v1/campaigns/{campaign}/pricing", tags=["pricing"])
+router = APIRouter(prefix="/v1/campaigns/{campaign}/pricing", tags=["pricing"], responses=REFUSALS)
 
 Id = Annotated[int, Path(ge=1, le=money.LARGEST)]
 

@@ -9,14 +9,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from app.campaigns.paging import Listed, key_of
-from app.campaigns.routes import ChangingDesk, ReadingDesk
+from app.campaigns.routes import REFUSALS, ChangingDesk, ReadingDesk
 from app.spend import schemas, store
 from app.spend.rows import judged
 
-router = APIRouter(prefix="/v1", tags=["spend"])
+router = APIRouter(prefix="/v1", tags=["spend"], responses=REFUSALS)
+
+NONE_TAKEN: dict[int | str, dict[str, Any]] = {
+    422: {"model": schemas.Loaded, "description": "Every row was refused."}
+}
 
 
-@router.post("/spend")
+@router.post("/spend", responses=NONE_TAKEN)
 def load_spend(desk: ChangingDesk, body: schemas.SpendRows, response: Response) -> schemas.Loaded:
     rows, rejected = judged(
         body.rows,
@@ -33,7 +37,7 @@ def list_spend(desk: ReadingDesk, page: Annotated[schemas.SpendPage, Query()]) -
     return Listed(items=items, next_cursor=cursor)
 
 
-@router.post("/fx-rates")
+@router.post("/fx-rates", responses=NONE_TAKEN)
 def load_rates(desk: ChangingDesk, body: schemas.RateRows, response: Response) -> schemas.Loaded:
     rows, rejected = judged(
         body.rows, schemas.RateRow, key=lambda row: (row.date, row.currency, row.base or desk.currency)
