@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 
 from app import db, telemetry
 from app.admin import routes as admin
+from app.attribution import routes as attribution
 from app.campaigns import routes as campaigns
 from app.campaigns.fields import refusal
 from app.collect.beacon import beacon
@@ -33,9 +34,12 @@ from app.collect.openapi import OPERATIONS
 from app.collect.pixel import UNAVAILABLE, pixel, reply
 from app.collect.postback import postback
 from app.collect.receipts import Outcomes
+from app.conversions import routes as conversions
 from app.deps import Service, now_us
 from app.errors import ClicktrailError
 from app.inbox.sqlite import Inbox
+from app.metrics import routes as metrics
+from app.metrics import routes as metrics
 from app.pricing import routes as pricing
 from app.settings import Settings
 from app.spend import routes as spend
@@ -55,8 +59,12 @@ DOORS_BELOW: tuple[tuple[str, Door], ...] = (("/c/", click), ("/v1/receipts/", r
 ROUTERS: tuple[APIRouter, ...] = (
     admin.router,
     campaigns.router,
+    metrics.router,
     pricing.router,
     spend.router,
+    attribution.router,  # its .../why before the ids of conversions, which may hold slashes
+    conversions.router,
+    metrics.router,
 )
 
 MOST_BYTES = 2 * 2**20  # of a body for the framework, which reads it before it asks for a key

@@ -13,7 +13,9 @@ SHORT = {id(tables.BIG): "BIG", id(tables.SMALL): "SMALL"}  # script.py.mako spe
 
 
 def short(kind: str, item: Any, _context: Any) -> str | bool:
-    """The house's two integer types by name, so that a migration reads like tables.py."""
+    """The house's types by name, so that a migration reads like tables.py and imports nothing of it."""
+    if isinstance(item, tables.Bytes):
+        return "sa.LargeBinary()"
     return SHORT.get(id(item), False) if kind == "type" else False
 
 
