@@ -39,7 +39,6 @@ from app.deps import Service, now_us
 from app.errors import ClicktrailError
 from app.inbox.sqlite import Inbox
 from app.metrics import routes as metrics
-from app.metrics import routes as metrics
 from app.pricing import routes as pricing
 from app.settings import Settings
 from app.spend import routes as spend
@@ -64,7 +63,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     spend.router,
     attribution.router,  # its .../why before the ids of conversions, which may hold slashes
     conversions.router,
-    metrics.router,
 )
 
 MOST_BYTES = 2 * 2**20  # of a body for the framework, which reads it before it asks for a key
