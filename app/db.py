@@ -41,7 +41,11 @@ SAFE_SQLITE = (3, 51, 3)
 #: Rows that `integers` fetches at a time: enough to be fast, few enough to stay small.
 BLOCK = 50_000
 
-Upsert = sqlite.Insert | postgresql.Insert
+#: For statements that are compiled once, ahead of any connection.
+_DIALECTS: dict[str, Any] = {
+    "sqlite": sqlite.dialect(paramstyle="qmark"),  # type: ignore[no-untyped-call]
+    "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]
+}
 
 
 def connect(url: str, *, pool: int = 5) -> Engine:
@@ -113,7 +117,7 @@ def bulk(connection: Connection, statement: Executable, rows: Sequence[Sequence[
         return
     sql, names = _compiled(statement, connection.dialect.name)
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(sql, rows)  # type: ignore[arg-type]
+        connection.exec_driver_sql(sql, rows)
     else:
         connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
 
@@ -121,7 +125,7 @@ def bulk(connection: Connection, statement: Executable, rows: Sequence[Sequence[
 @lru_cache(maxsize=256)
 def _compiled(statement: Executable, dialect: str) -> tuple[str, tuple[str, ...]]:
     compiled = statement.compile(  # type: ignore[attr-defined]
-        dialect=sqlite.dialect(paramstyle="qmark") if dialect == "sqlite" else postgresql.dialect()
+        dialect=_DIALECTS[dialect]
     )
     assert isinstance(compiled, SQLCompiler)
     return str(compiled), tuple(compiled.positiontup or compiled.params)

@@ -193,8 +193,8 @@ def country_number(code: str) -> int:
     """ISO 3166 alpha-2 as a small integer (0: unknown), so that rollups key integers only."""
     if len(code) != 2 or not (code.isascii() and code.isalpha()):
         return 0
-    first, second = code.upper()
-    return (ord(first) - 64) * 32 + ord(second) - 64
+    upper = code.upper()
+    return (ord(upper[0]) - 64) * 32 + ord(upper[1]) - 64
 
 
 def country_code(value: int) -> str:

@@ -246,7 +246,7 @@ def _labels(connection: Connection, workspace: int, touches: Any) -> dict[str, d
         statement = select(table.c.id, table.c.slug).where(
             table.c.workspace == workspace, table.c.id.in_(ids.tolist())
         )
-        found[name] = dict(connection.execute(statement).tuples().all())
+        found[name] = dict(connection.execute(statement).all())
     return found
 
 
@@ -254,7 +254,7 @@ def _configuration(connection: Connection, setup: Setup, goal: int) -> dict[str,
     settings, rules = setup.settings, setup.rules
     c = tables.campaigns.c
     ids = sorted(rules.campaign_windows)
-    slugs = dict(connection.execute(select(c.id, c.slug).where(c.id.in_(ids))).tuples().all())
+    slugs = dict(connection.execute(select(c.id, c.slug).where(c.id.in_(ids))).all())
     return {
         "version": workspaces.config_version(connection),
         "windows": _days(rules.windows),

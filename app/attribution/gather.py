@@ -105,7 +105,6 @@ def _looked_up(connection: Connection, workspace: int, clicks: Mapping[int, Mapp
     campaigns = sorted({click["campaign_id"] for click in lost})
     channels = dict(
         connection.execute(select(c.id, c.channel_id).where(c.workspace == workspace, c.id.in_(campaigns)))
-        .tuples()
         .all()
     )
 

@@ -61,7 +61,7 @@ def latest(connection: Connection, workspace: int, page: ConversionPage) -> tupl
 
 def goal_names(connection: Connection, workspace: int) -> dict[int, str]:
     g = tables.goals.c
-    return dict(connection.execute(select(g.id, g.slug).where(g.workspace == workspace)).tuples().all())
+    return dict(connection.execute(select(g.id, g.slug).where(g.workspace == workspace)).all())
 
 
 def shown(row: Row[Any], goals: dict[int, str]) -> dict[str, Any]:
