@@ -86,7 +86,9 @@ class Front:
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
-                answer.headers = {name.decode(): value.decode("latin-1") for name, value in message["headers"]}
+                answer.headers = {
+                    name.decode(): value.decode("latin-1") for name, value in message["headers"]
+                }
             else:
                 answer.body += message["body"]
 
@@ -101,7 +103,9 @@ class Front:
 
     async def tell(self, *told: Any, **headers: str) -> Answer:
         """Events at the server door."""
-        return await self.post("/v1/events", {"events": list(told)}, authorization=f"Bearer {SERVER}", **headers)
+        return await self.post(
+            "/v1/events", {"events": list(told)}, authorization=f"Bearer {SERVER}", **headers
+        )
 
     def settings(self, **changes: Any) -> None:
         """Change the first workspace's settings."""

@@ -25,9 +25,7 @@ def test_google_drops_the_dots_of_gmail_and_of_no_other_host() -> None:
     assert other is not None and other["google"] == other["meta"]
 
 
-@pytest.mark.parametrize(
-    "number", ["+1 (650) 555-1212", "0016505551212", "1 650.555.1212", "+۱۶۵۰۵۵۵۱۲۱۲"]
-)
+@pytest.mark.parametrize("number", ["+1 (650) 555-1212", "0016505551212", "1 650.555.1212", "+۱۶۵۰۵۵۵۱۲۱۲"])
 def test_a_phone_number_has_one_hash_however_it_is_written(number: str) -> None:
     assert phones(number) == {
         "meta": "e323ec626319ca94ee8bff2e4c87cf613be6ea19919ed1364124e16807ab3176",

@@ -26,7 +26,12 @@ async def test_good_events_are_stored_and_bad_ones_named(front: Front) -> None:
     assert answer.status == 202
     assert answer.json["accepted"] == 1
     first, second = answer.json["rejected"]
-    assert (first["index"], first["id"], first["code"], first["field"]) == (1, "e2", "currency_unknown", "currency")
+    assert (first["index"], first["id"], first["code"], first["field"]) == (
+        1,
+        "e2",
+        "currency_unknown",
+        "currency",
+    )
     assert (second["index"], second["code"]) == (2, "not_object")
     assert [event.id for event in await front.events()] == ["e1"]
     assert [refusal.code for refusal in await front.refusals()] == ["currency_unknown", "not_object"]
@@ -97,7 +102,9 @@ async def test_a_bad_body_is_refused_as_a_whole(front: Front, body: bytes, statu
 async def test_compressed_bodies_are_understood_declared_or_not(
     front: Front, body: bytes, encoding: str
 ) -> None:
-    answer = await front.post("/v1/events", body, content_encoding=encoding, content_type="text/plain", **AUTH)
+    answer = await front.post(
+        "/v1/events", body, content_encoding=encoding, content_type="text/plain", **AUTH
+    )
     assert answer.status == 202
 
 
@@ -147,7 +154,11 @@ async def test_when_nothing_can_be_stored_nothing_is_accepted(front: Front) -> N
     server = await front.tell(GOOD)
     page = await front.post("/collect", browser(GOOD), origin="https://shop.example")
     for answer in (server, page):
-        assert (answer.status, answer.json["error"]["code"], answer.headers["retry-after"]) == (503, "disk_full", "5")
+        assert (answer.status, answer.json["error"]["code"], answer.headers["retry-after"]) == (
+            503,
+            "disk_full",
+            "5",
+        )
     assert page.headers["access-control-allow-origin"] == "*"
     front.doors.inbox._trouble = None
     assert await front.events() == []

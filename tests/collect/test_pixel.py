@@ -28,8 +28,8 @@ raw_queries = st.one_of(
         st.tuples(
             st.sampled_from("k id e c a p ct_click g tx v cur u vid url r t consent gdpr gpp x".split()),
             st.sampled_from(
-                [PUBLIC, "sale", "impression", "%00", "%ff%fe", "NaN", "1e309", "9" * 5000, "%ud800", "%ED%A0%80",
-                 "12.5", "EUR", "1", "0", "+", "%", "a" * 300, "{macro}"]
+                [PUBLIC, "sale", "impression", "%00", "%ff%fe", "NaN", "1e309", "9" * 5000, "%ud800",
+                 "%ED%A0%80", "12.5", "EUR", "1", "0", "+", "%", "a" * 300, "{macro}"]
             ),
         ),
         max_size=12,
@@ -49,7 +49,12 @@ async def test_a_refused_event_is_named_and_kept_without_what_it_must_not_show(f
     answer = await front.ask("GET", f"/p.gif?k={PUBLIC}&e=sale&v=1,5&cur=EUR&id=s1&url=x?m=jo@mail.example")
     assert answer.verdict == "rejected; reason=amount_invalid"
     (refusal,) = await front.refusals()
-    assert (refusal.workspace, refusal.code, refusal.field, refusal.id) == (1, "amount_invalid", "value", "s1")
+    assert (refusal.workspace, refusal.code, refusal.field, refusal.id) == (
+        1,
+        "amount_invalid",
+        "value",
+        "s1",
+    )
     assert "mail.example" not in refusal.body and PUBLIC not in refusal.body
 
 
@@ -80,7 +85,12 @@ async def test_a_goal_may_stand_for_the_kind(front: Front) -> None:
 async def test_the_cookie_is_set_once_and_then_believed(front: Front) -> None:
     first = await front.ask("GET", f"/p.gif?k={PUBLIC}&e=open")
     cookie = first.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Secure" in cookie and "Max-Age=34128000" in cookie
+    assert (
+        "HttpOnly" in cookie
+        and "SameSite=Lax" in cookie
+        and "Secure" in cookie
+        and "Max-Age=34128000" in cookie
+    )
     again = await front.ask("GET", f"/p.gif?k={PUBLIC}&e=open", cookie="a=b; " + cookie.partition(";")[0])
     assert "set-cookie" not in again.headers
     one, two = await front.events()

@@ -53,7 +53,9 @@ async def test_a_status_is_also_a_change_of_state(front: Front) -> None:
     ],
 )
 async def test_a_bad_postback_says_why(front: Front, query: str, reason: str) -> None:
-    query = query.replace("CLICK", await clicked(front)).replace("FOREIGN", await clicked(front, "two.example"))
+    query = query.replace("CLICK", await clicked(front)).replace(
+        "FOREIGN", await clicked(front, "two.example")
+    )
     answer = await front.ask("GET", f"/postback?key={SERVER}&{query}")
     assert answer.status == 400 and answer.body.decode().startswith(reason)
     assert len(await front.events()) == (2 if "CLICK" else 0)

@@ -1,0 +1,171 @@
+"""How many pixels a second: plain uvicorn, a plain FastAPI route, and Clicktrail with everything on.
+
+    .venv/bin/python benchmarks/doors.py [--seconds 5] [--rounds 3] [--connections 64]
+
+Each server runs alone on 127.0.0.1, driven by wrk on the same cores; the median of the rounds counts.
+Clicktrail: one web process as `serve` starts it, fsync on, the key checked, a cookie set, the worker
+running. Read the ratios, not the absolutes.
+"""
+
+import argparse
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Response
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from app.collect.pixel import GIF  # noqa: E402 (found through the line above)
+from app.prepare import prepare  # noqa: E402
+from app.settings import Settings  # noqa: E402
+
+HEADERS = [
+    (b"content-type", b"image/gif"),
+    (b"content-length", b"%d" % len(GIF)),
+    (b"cache-control", b"no-store"),
+]
+
+
+async def plain(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """The least an ASGI application can do: the same GIF, nothing stored."""
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": GIF})
+
+
+framework = FastAPI(openapi_url=None)
+
+
+@framework.get("/p.gif")
+async def route(k: str = "", e: str = "", c: str = "", id: str = "") -> Response:
+    """The same GIF by the framework, its parameters declared, nothing stored."""
+    return Response(GIF, media_type="image/gif", headers={"cache-control": "no-store"})
+
+
+@contextmanager
+def uvicorn(name: str) -> Iterator[int]:
+    """`plain` or `framework` under stock uvicorn; yields the port."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", f"doors:{name}", "--port", str(port), "--log-level", "error"]
+    command += ["--loop", "uvloop", "--http", "httptools", "--lifespan", "off", "--no-access-log"]
+    with running(command, Path(__file__).parent, {}):
+        await_port(port)
+        yield port
+
+
+@contextmanager
+def clicktrail(data: Path, *, worker: bool = True) -> Iterator[int]:
+    """Clicktrail's web process, and its worker, as `serve` starts them; yields the port."""
+    environment = {"CLICKTRAIL_DATA": str(data), "CLICKTRAIL_LOG_LEVEL": "error"}
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
+        ours, theirs = (stack.enter_context(one) for one in socket.socketpair())
+        child = [sys.executable, "-m", "app.child"]
+        ends = ["--parent", str(theirs.fileno())]
+        web = [*child, "web", "--listen", str(listener.fileno()), *ends]
+        stack.enter_context(running(web, ROOT, environment, (listener.fileno(), theirs.fileno())))
+        if worker:
+            stack.enter_context(running([*child, "worker", *ends], ROOT, environment, (theirs.fileno(),)))
+        port: int = listener.getsockname()[1]
+        ours.recv(1)
+        yield port
+
+
+@contextmanager
+def running(
+    command: list[str], folder: Path, environment: dict[str, str], fds: tuple[int, ...] = ()
+) -> Iterator[None]:
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **environment}, pass_fds=fds, stderr=sys.stderr
+    )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def await_port(port: int) -> None:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+def load(url: str, *, seconds: int, connections: int) -> tuple[float, str, str]:
+    """(requests/s, p50, p99) of wrk; anything but 2xx ends the benchmark."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in told or "Socket errors" in told:
+        raise SystemExit(told)
+    found = re.search(r"50%\s+(\S+).*?99%\s+(\S+).*?Requests/sec:\s+([\d.]+)", told, re.DOTALL)
+    assert found is not None, told
+    return float(found[3]), found[1], found[2]
+
+
+def measure(name: str, url: str, arguments: argparse.Namespace) -> tuple[str, float, str, str]:
+    load(url, seconds=1, connections=arguments.connections)
+    rounds = [
+        load(url, seconds=arguments.seconds, connections=arguments.connections)
+        for _ in range(arguments.rounds)
+    ]
+    middle = statistics.median(rate for rate, _, _ in rounds)
+    rate, p50, p99 = min(rounds, key=lambda one: abs(one[0] - middle))
+    return name, rate, p50, p99
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--without-worker", action="store_true")
+    arguments = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        keys = prepare(Settings(data=data), clock=lambda: time.time_ns() // 1000).keys
+        asked = f"p.gif?k={keys['public']}&e=impression&c=spring&id=a"
+        for name in ("plain", "framework"):
+            with uvicorn(name) as port:
+                rows.append(measure(name, f"http://127.0.0.1:{port}/{asked}", arguments))
+        with clicktrail(data, worker=not arguments.without_worker) as port:
+            url = f"http://127.0.0.1:{port}/{asked.removesuffix('&id=a')}"
+            with urllib.request.urlopen(url) as answer:
+                assert answer.headers["x-clicktrail"] == "accepted", answer.headers
+                assert "ct_id=" in answer.headers["set-cookie"]
+            rows.append(measure("clicktrail", url, arguments))
+    print(f"{'':12}{'requests/s':>12}{'p50':>10}{'p99':>10}{'of plain':>10}{'of FastAPI':>12}")
+    for name, rate, p50, p99 in rows:
+        print(f"{name:12}{rate:12,.0f}{p50:>10}{p99:>10}{rate / rows[0][1]:10.2f}{rate / rows[1][1]:12.2f}")
+
+
+if __name__ == "__main__":
+    main()
