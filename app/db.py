@@ -43,7 +43,7 @@ BLOCK = 50_000
 
 #: For statements that are compiled once, ahead of any connection.
 _DIALECTS: dict[str, Any] = {
-    "sqlite": sqlite.dialect(paramstyle="qmark"),  # type: ignore[no-untyped-call]
+    "sqlite": sqlite.dialect(paramstyle="qmark"),
     "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]
 }
 
