@@ -33,21 +33,27 @@ def find(connection: Connection, table: Table, workspace: int, slug: str, *, cam
     return next((id_ for id_, other in connection.execute(every) if slug_key(other) == wanted), None)
 
 
-def ensure(connection: Connection, table: Table, workspace: int, slug: str, *, campaign: int = 0) -> int:
-    """The id of a slug's row, made with `known` = 0 when nobody named it before.
+def index(connection: Connection, table: Table, workspace: int, *, campaign: int = 0) -> dict[str, int]:
+    """slug_key -> id of every row: for many look-ups at once."""
+    c = table.c
+    every = within(select(c.id, c.slug), table, workspace, campaign=campaign).order_by(c.known, c.id.desc())
+    return {slug_key(slug): id_ for id_, slug in connection.execute(every)}
 
-    A pipeline may make the same row at the same moment: then that one is taken.
-    """
+
+def ensure(connection: Connection, table: Table, workspace: int, slug: str, *, campaign: int = 0) -> int:
+    """The id of a slug's row, made with `known` = 0 when nobody named it before."""
     found = find(connection, table, workspace, slug, campaign=campaign)
-    if found is not None:
-        return found
+    return add(connection, table, workspace, slug, campaign=campaign) if found is None else found
+
+
+def add(connection: Connection, table: Table, workspace: int, slug: str, *, campaign: int = 0) -> int:
+    """A row with `known` = 0. A pipeline may make the same one at the same moment: then that is taken."""
     row = {"workspace": workspace, "slug": slug, "known": 0}
     if table is tables.ads:
         row["campaign_id"] = campaign
     connection.execute(db.insert(connection, table).values(row).on_conflict_do_nothing())
-    made = find(connection, table, workspace, slug, campaign=campaign)
-    assert made is not None
-    return made
+    made = within(select(table.c.id), table, workspace, campaign=campaign).where(table.c.slug == slug)
+    return int(connection.execute(made).scalar_one())
 
 
 def require(

@@ -11,7 +11,7 @@ from app.campaigns.changes import Desk
 from app.campaigns.paging import Key, next_cursor
 from app.model import DAY
 from app.spend.schemas import Loaded, RateOut, RatePage, RateRow, SpendOut, SpendPage, SpendRow
-from app.workspaces import WorkspaceSettings, settings_of
+from app.workspaces import WorkspaceSettings, settings_of, slug_key
 
 SPEND_KEY = ("day", "source", "account", "campaign_id", "ad_id")
 RATE_KEY = ("currency", "day", "base")
@@ -79,22 +79,20 @@ def _same(row: Row, old: Row | None) -> bool:
 
 
 def _spend_rows(desk: Desk, told: Sequence[SpendRow]) -> list[Row]:
-    campaigns: dict[str | None, int] = {None: 0}
-    ads: dict[tuple[int, str | None], int] = {}
+    campaigns = _Ids(desk, tables.campaigns)
+    ads: dict[int, _Ids] = {}
     rows = []
     for row in told:
-        if row.campaign not in campaigns:
-            campaigns[row.campaign] = _id(desk, tables.campaigns, row.campaign)
-        campaign = campaigns[row.campaign]
-        if (campaign, row.ad) not in ads:
-            ads[campaign, row.ad] = _id(desk, tables.ads, row.ad, campaign=campaign)
+        campaign = campaigns.of(row.campaign)
+        if row.ad is not None and campaign not in ads:
+            ads[campaign] = _Ids(desk, tables.ads, campaign=campaign)
         rows.append(
             {
                 "day": row.date,
                 "source": row.source,
                 "account": row.account,
                 "campaign_id": campaign,
-                "ad_id": ads[campaign, row.ad],
+                "ad_id": ads[campaign].of(row.ad) if row.ad is not None else 0,
                 "amount": row.amount,
                 "currency": row.currency or "",
                 "timezone": row.timezone or "",
@@ -106,10 +104,23 @@ def _spend_rows(desk: Desk, told: Sequence[SpendRow]) -> list[Row]:
     return rows
 
 
-def _id(desk: Desk, table: Table, slug: str | None, *, campaign: int = 0) -> int:
-    return (
-        0 if slug is None else slugs.ensure(desk.connection, table, desk.workspace, slug, campaign=campaign)
-    )
+class _Ids:
+    """The ids of one collection's slugs, read once for all rows; those that nobody named are added."""
+
+    def __init__(self, desk: Desk, table: Table, *, campaign: int = 0) -> None:
+        self.desk = desk
+        self.table = table
+        self.campaign = campaign
+        self.known = slugs.index(desk.connection, table, desk.workspace, campaign=campaign)
+
+    def of(self, slug: str | None) -> int:
+        if slug is None:
+            return 0
+        if slug_key(slug) not in self.known:
+            self.known[slug_key(slug)] = slugs.add(
+                self.desk.connection, self.table, self.desk.workspace, slug, campaign=self.campaign
+            )
+        return self.known[slug_key(slug)]
 
 
 def listed_spend(desk: Desk, page: SpendPage, *, after: Key | None) -> tuple[list[SpendOut], str | None]:
