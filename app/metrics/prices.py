@@ -131,11 +131,13 @@ def spend(reader: Reader, currency: str, keys: Sequence[str]) -> Frame:
         case((c.clicks.is_not(None), 1), else_=0),
     ]
     if "ad" not in keys and "ad" not in {one.dimension.key for one in reader.conditions}:
-        statement = select(c.day, c.campaign_id, literal_column("0"), *map(total, measures))
+        statement = select(c.day, c.campaign_id, literal_column("0").label("ad"), *map(total, measures))
         found = [columns(reader.connection, statement.where(where).group_by(*group))]
     else:
         rows = select(c.day, c.campaign_id, c.ad_id, *measures).where(where)
-        rest = select(c.day, c.campaign_id, literal_column("0"), *map(left, measures)).where(where)
+        rest = select(c.day, c.campaign_id, literal_column("0").label("ad"), *map(left, measures)).where(
+            where
+        )
         rest = rest.group_by(*group).having(whole == 1, func.count() > 1)
         found = [columns(reader.connection, statement) for statement in (rows, rest)]
     frames = [_placed(reader, one) for one in found]

@@ -21,7 +21,7 @@ from app.model import MODELS
 from app.money import CURRENCIES
 from app.workspaces import from_date, local_day, to_date
 
-MOST_METRICS = 50
+MOST_METRICS = 100
 MOST_DIMENSIONS = 8
 MOST_ROWS = 1_000_000
 DEFAULT_ROWS = 10_000

@@ -13,7 +13,7 @@ class QueryBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="MetricsQuery")
 
-    metrics: list[str] = Field(min_length=1, max_length=50, examples=[["clicks", "sales", "cost", "cpa"]])
+    metrics: list[str] = Field(min_length=1, max_length=100, examples=[["clicks", "sales", "cost", "cpa"]])
     dimensions: list[str] = Field([], max_length=8, examples=[["time:day", "campaign"]])
     date_range: str | list[str] = Field(
         "30d", description=f"One of {', '.join(RANGES)}, or two local days, both included."

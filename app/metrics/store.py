@@ -320,7 +320,7 @@ def credit_parts(reader: Reader, c: Any, parts: Sequence[str]) -> dict[str, Colu
     found: dict[str, Column] = {}
     for name in parts:
         where, measure = rows[name]
-        if measure.endswith(MONEY):
+        if measure.removeprefix("reported_") in MONEY:
             for half in ("hi", "lo"):
                 found[f"{name}:{half}"] = case((where, c[f"{measure}_{half}"]), else_=0)
         else:
