@@ -1,0 +1,263 @@
+"""Two reports over a store of many events: how long they take, beside DuckDB scanning the same raw rows.
+
+    python -m benchmarks.reports [--events 1000000 10000000] [--runs 50] [--folder DIR]
+
+(1) 90 days by day and campaign, (2) 30 days by channel, country and device; 200 campaigns of 5 ads each,
+8 channels, 60 countries, 3 devices, a half-hour zone, deals on half of the campaigns and imported spend on
+the others. Each run goes the whole way of the route: parse, plan, select, price, order, write JSON.
+"""
+
+import argparse
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from sqlalchemy import Engine
+
+from app import db, tables, workspaces
+from app.metrics import routes
+from app.model import DAY, KINDS, MODELS, QUARTER, STATES, country_number
+from app.money import MICROS, split
+
+ZONE = "Asia/Kolkata"  # +05:30
+FIRST, DAYS = 20_700, 90
+CAMPAIGNS, ADS, CHANNELS, COUNTRIES = 200, 5, 8, 60
+SALES_PER_EVENT = 1 / 400
+
+EVENT_COLUMNS = frozenset(
+    "workspace kind occurred_at no received_at channel_id campaign_id ad_id country device".split()
+)
+CODES = [a + b for a in "ABCDEFGH" for b in "ABCDEFGH"][:COUNTRIES]
+DATES = [workspaces.to_date(FIRST + day).isoformat() for day in (0, DAYS - 30, DAYS - 1)]
+
+REPORTS: dict[str, dict[str, object]] = {
+    "90 days by day and campaign": {
+        "metrics": ["impressions", "clicks", "ctr", "leads", "sales", "revenue", "cost", "cpm", "cpc", "cpa"],
+        "dimensions": ["time:day", "campaign"],
+        "date_range": [DATES[0], DATES[2]],
+    },
+    "the same, clicks and cost": {
+        "metrics": ["impressions", "clicks", "ctr", "cost", "cpc"],
+        "dimensions": ["time:day", "campaign"],
+        "date_range": [DATES[0], DATES[2]],
+    },
+    "30 days by channel, country and device": {
+        "metrics": ["impressions", "clicks", "ctr", "leads", "sales", "revenue"],
+        "dimensions": ["channel", "country", "device"],
+        "date_range": [DATES[1], DATES[2]],
+    },
+}
+
+SCANS = {
+    "90 days by day and campaign": "SELECT (occurred_at + 19800000000) // 86400000000 AS day, campaign_id, "
+    "count(*) FILTER (kind = 1), count(*) FILTER (kind = 2) FROM events GROUP BY ALL",
+    "30 days by channel, country and device": "SELECT channel_id, country, device, "
+    "count(*) FILTER (kind = 1), count(*) FILTER (kind = 2) FROM events WHERE occurred_at >= $1 GROUP BY ALL",
+}
+
+
+def events(count: int) -> dict[str, np.ndarray]:
+    """Columns of raw events: nine of ten are impressions, the rest clicks."""
+    random = np.random.default_rng(count)
+    start = FIRST * DAY - 19_800 * 1_000_000
+    campaign = random.integers(1, CAMPAIGNS + 1, count)
+    return {
+        "kind": np.where(random.random(count) < 0.9, KINDS["impression"], KINDS["click"]),
+        "occurred_at": np.sort(random.integers(start, start + DAYS * DAY, count)),
+        "campaign_id": campaign,
+        "ad_id": (campaign - 1) * ADS + random.integers(1, ADS + 1, count),
+        "channel_id": (campaign - 1) % CHANNELS + 1,
+        "country": np.array([country_number(code) for code in CODES])[random.integers(0, COUNTRIES, count)],
+        "device": random.integers(1, 4, count),
+    }
+
+
+def cells(columns: dict[str, np.ndarray], keys: dict[str, np.ndarray]) -> np.ndarray:
+    """Rollup rows of a workspace: keys, then TRAFFIC_MEASURES."""
+    stacked = np.stack(list(keys.values()))
+    packed = np.zeros(stacked.shape[1], dtype=np.int64)
+    for values in stacked:
+        packed = packed * (int(values.max()) + 1) + values
+    _, first, where = np.unique(packed, return_index=True, return_inverse=True)
+    shown = np.bincount(where, weights=columns["kind"] == 1).astype(np.int64)
+    clicked = np.bincount(where, weights=columns["kind"] == 2).astype(np.int64)
+    rows = np.zeros((len(first), 1 + len(keys) + len(tables.TRAFFIC_MEASURES)), dtype=np.int64)
+    rows[:, 0] = 1
+    rows[:, 1 : 1 + len(keys)] = stacked[:, first].T
+    measures = 1 + len(keys) + np.array([tables.TRAFFIC_MEASURES.index(n) for n in ("impressions", "clicks")])
+    rows[:, measures[0]], rows[:, measures[1]] = shown, clicked
+    rows[:, 1 + len(keys) + tables.TRAFFIC_MEASURES.index("clicks_billable")] = clicked
+    return rows
+
+
+def fill(engine: Engine, columns: dict[str, np.ndarray]) -> None:
+    """The store: configuration, raw rows, and the rollups that the pipeline would have kept."""
+    day = (columns["occurred_at"] + 19_800 * 1_000_000) // DAY
+    of = {name: columns[f"{name}_id"] for name in ("channel", "campaign", "ad")}
+    place = {name: columns[name] for name in ("country", "device")}
+    none = np.zeros(len(day), dtype=np.int64)
+    rollups = {
+        "traffic_days": {"day": day, **of, "partner": none},
+        "traffic_campaign_days": {"day": day, "channel": of["channel"], "campaign": of["campaign"]},
+        "traffic_places": {"day": day, "channel": of["channel"], **place},
+        "traffic_quarters": {"quarter": columns["occurred_at"] // QUARTER, "campaign": of["campaign"]},
+    }  # fmt: skip
+    with db.begin(engine) as connection:
+        connection.exec_driver_sql("DROP INDEX events_journey")  # no report reads it
+        workspaces.add_workspace(connection, "bench", now=0, timezone=ZONE)
+        configure(connection)
+        for name, keys in rollups.items():
+            db.add(connection, tables.metadata.tables[name], list(map(tuple, cells(columns, keys).tolist())))
+        results(connection, int(len(day) * SALES_PER_EVENT))
+    names = [column.name for column in tables.events.columns if column.name in EVENT_COLUMNS]
+    statement = db.inserting(tables.events, "sqlite", *names)
+    for start in range(0, len(day), 500_000):
+        part = {name: values[start : start + 500_000].tolist() for name, values in columns.items()}
+        size = len(part["kind"])
+        numbers = range(start, start + size)
+        with db.begin(engine) as connection:
+            part |= {"workspace": [1] * size, "no": list(numbers), "received_at": part["occurred_at"]}
+            db.bulk(connection, statement, list(zip(*(part[name] for name in names), strict=True)))
+
+
+def configure(connection: Any) -> None:
+    def put(table: str, rows: list[dict[str, object]]) -> None:
+        connection.execute(tables.metadata.tables[table].insert(), rows)
+
+    put("channels", [{"workspace": 1, "slug": f"channel-{n}"} for n in range(1, CHANNELS + 1)])
+    campaigns = range(1, CAMPAIGNS + 1)
+    put("campaigns", [
+        {"workspace": 1, "slug": f"campaign-{n:03}", "channel_id": (n - 1) % CHANNELS + 1} for n in campaigns
+    ])  # fmt: skip
+    put("ads", [
+        {"workspace": 1, "slug": f"ad-{n}", "campaign_id": n // ADS + 1} for n in range(CAMPAIGNS * ADS)
+    ])  # fmt: skip
+    put(
+        "goals",
+        [
+            {"workspace": 1, "slug": s, "kind": k, "primary": 1}
+            for s, k in (("signup", "lead"), ("order", "sale"))
+        ],
+    )
+    put("deals", [
+        {"workspace": 1, "side": "cost", "currency": "EUR", "campaign_id": n, "valid_from": 0,
+         "model": ("cpc", "cpm")[n % 2], "rate": (250_000, 2_000_000)[n % 2]}
+        for n in campaigns[: CAMPAIGNS // 2]
+    ])  # fmt: skip
+    put("spend", [
+        {"workspace": 1, "day": day, "source": "google", "account": "1", "campaign_id": n, "ad_id": 0,
+         "amount": n * 123_456, "currency": "EUR", "timezone": ZONE}
+        for day in range(FIRST, FIRST + DAYS) for n in campaigns[CAMPAIGNS // 2 :]
+    ])  # fmt: skip
+
+
+def results(connection: Any, count: int) -> None:
+    """Credit cells of as many leads and sales, of the models that the reports read."""
+    random = np.random.default_rng(7)
+    for name in ("credit_days", "credit_places"):
+        places = {"credit_days": (CAMPAIGNS,), "credit_places": (CHANNELS, COUNTRIES, 3)}[name]
+        rows = []
+        for kind in (KINDS["lead"], KINDS["sale"]):
+            day = random.integers(FIRST, FIRST + DAYS, count)
+            if name == "credit_days":
+                campaign = random.integers(1, places[0] + 1, count)
+                channel = (campaign - 1) % CHANNELS + 1
+                place = np.stack([channel, campaign, campaign * ADS, np.zeros(count, dtype=np.int64)], axis=1)
+            else:
+                country = np.array([country_number(c) for c in CODES])[random.integers(0, COUNTRIES, count)]
+                sides = random.integers(1, CHANNELS + 1, count), country, random.integers(1, 4, count)
+                place = np.stack(sides, axis=1)
+            high, low = split(49_900_000)
+            money = (high, low, high, low, 0, 0) * 2 if kind == KINDS["sale"] else (0,) * 12
+            tail = (
+                kind,
+                kind - 5,
+                STATES["approved"],
+                "EUR",
+                1,
+                MICROS,
+                MICROS,
+                MICROS,
+                MICROS,
+                0,
+                0,
+                0,
+                *money,
+            )
+            for model in ("last_touch", "billing"):
+                head = [(1, 1, MODELS[model])] * count
+                rows += [
+                    (*start, one, *where, *tail)
+                    for start, one, where in zip(head, day.tolist(), place.tolist(), strict=True)
+                ]
+        db.add(connection, tables.metadata.tables[name], rows)
+
+
+def timed(call: Callable[[], object], runs: int) -> tuple[float, float]:
+    """p50 and p95 in milliseconds, after three to warm up."""
+    for _ in range(3):
+        call()
+    spent = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        call()
+        spent.append((time.perf_counter() - start) * 1000)
+    return float(np.percentile(spent, 50)), float(np.percentile(spent, 95))
+
+
+def ask(engine: Engine, report: dict[str, object]) -> int:
+    with db.reading(engine) as connection:
+        return len(routes.report(connection, 1, report, now=(FIRST + DAYS + 1) * DAY).body)
+
+
+def measure(folder: Path, count: int, runs: int) -> dict[str, tuple[float, float]]:
+    """Fill a store of `count` events and time every report."""
+    columns = events(count)
+    engine = db.connect(f"sqlite:///{folder / f'{count}.db'}")
+    tables.metadata.create_all(engine)
+    began = time.perf_counter()
+    fill(engine, columns)
+    print(f"\n{count:,} events stored in {time.perf_counter() - began:.0f} s")
+    duck = duckdb.connect()
+    duck.register("columns", columns)
+    duck.execute("CREATE TABLE events AS SELECT * FROM columns")
+    since = (FIRST + DAYS - 30) * DAY - 19_800 * 1_000_000
+    found = {}
+    for name, report in REPORTS.items():
+        found[name] = timed(lambda report=report: ask(engine, report), runs)  # type: ignore[misc]
+        line = f"  {name:<40} p50 {found[name][0]:6.1f} ms   p95 {found[name][1]:6.1f} ms"
+        line += f"   {ask(engine, report) / 1024:,.0f} KiB"
+        if scan := SCANS.get(name):
+            values = [since] if "$1" in scan else []
+            raw = timed(lambda s=scan, v=values: duck.execute(s, v).fetchall(), max(5, runs // 5))  # type: ignore[misc]
+            line += f"   DuckDB, raw rows, counts only: p50 {raw[0]:6.1f} ms"
+        print(line)
+    duck.close()
+    engine.dispose()
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Times reports over stores of many events.")
+    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--folder", type=Path)
+    asked = parser.parse_args(arguments)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # as the web process does
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        found = [measure(Path(folder), count, asked.runs) for count in asked.events]
+    if len(found) > 1:
+        print(f"\np50 at {asked.events[-1]:,} events over p50 at {asked.events[0]:,}:")
+        for name in REPORTS:
+            print(f"  {name:<40} {found[-1][name][0] / found[0][name][0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
