@@ -6,7 +6,7 @@ snapshot is read, never waited for; the inbox is the only thing written.
 
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -156,10 +156,27 @@ def shown(said: object) -> str:
     return hashing.scrubbed(text[: 2 * BODY_KEPT])[:BODY_KEPT]
 
 
-def entropy() -> tuple[int, bytes]:
-    """(63 random bits, 16 random bytes): the number of an event, and a cookie in case one is needed."""
-    fresh = os.urandom(24)
-    return int.from_bytes(fresh[:8], "big") >> 1, fresh[8:]
+class _Entropy:
+    """Random bytes of the kernel, fetched by the page: each call for them lets go of the interpreter lock,
+    which another thread then holds for a while."""
+
+    def __init__(self) -> None:
+        self.empty()
+        os.register_at_fork(after_in_child=self.empty)  # a child must not repeat its parent's numbers
+
+    def empty(self) -> None:
+        self.left: Iterator[bytes] = iter(())
+
+    def __call__(self) -> tuple[int, bytes]:
+        """(63 random bits, 16 random bytes): the number of an event, and a cookie in case one is due."""
+        for fresh in self.left:
+            return int.from_bytes(fresh[:8], "big") >> 1, fresh[8:]
+        page = os.urandom(24 * 170)
+        self.left = iter([page[at : at + 24] for at in range(0, len(page), 24)])
+        return self()
+
+
+entropy = _Entropy()
 
 
 def peer(scope: ASGIScope) -> str:

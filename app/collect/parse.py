@@ -72,7 +72,7 @@ FIELDS: dict[str, Field] = {
     "properties": Field(fields.properties),
 }
 
-MONEY = ("value", "tax", "shipping", "cost_of_goods", "payout")
+MONEY = frozenset(("value", "tax", "shipping", "cost_of_goods", "payout"))
 
 #: Foreign click identifiers looked for in landing URLs and at the redirect. Values are case-sensitive.
 CLICK_IDS = frozenset(
@@ -135,25 +135,26 @@ def _completed(found: dict[str, Any], stated: object, arrival: Arrival) -> Event
     """The event of values that are good in themselves."""
     workspace = arrival.workspace
     _put_kind(found, arrival)
-    if any(name in found for name in MONEY) and "currency" not in found:
+    if "currency" not in found and not MONEY.isdisjoint(found):
         raise _Missing("currency_missing", "is required where there is an amount", "currency")
-    for kind in ("email", "phone"):
-        claimed = found.pop(f"{kind}_sha256", None)
-        if claimed is not None and kind not in found:
-            found[kind] = claimed
+    if "email_sha256" in found:
+        found.setdefault("email", found.pop("email_sha256"))
+    if "phone_sha256" in found:
+        found.setdefault("phone", found.pop("phone_sha256"))
     if "url" in found and "?" in found["url"]:
         _put_link(found)
     occurred_at, stated_at, hints = _times(stated, arrival)
     ip = arrival.ip
     if "ip" in found:
         ip = consent.truncated(found.pop("ip"))
-    default = workspace.settings.consent_default if workspace is not None else "granted"
+    default, number_ = "granted", 0
+    if workspace is not None:
+        default, number_ = workspace.settings.consent_default, workspace.id
     agreed = consent.resolved(found.pop("consent", None), default=default, gpc=arrival.gpc)
     cookie_id = arrival.cookie_id
-    if agreed.get("measure") is False:
+    if agreed and agreed.get("measure") is False:
         consent.forget(found)
         cookie_id = ""
-    number_ = workspace.id if workspace is not None else 0
     return Event(
         workspace=number_,
         door=arrival.door,
@@ -163,8 +164,8 @@ def _completed(found: dict[str, Any], stated: object, arrival: Arrival) -> Event
         no=_no(found, number_, arrival),
         cookie_id=cookie_id,
         ip=ip,
-        user_agent=found.pop("user_agent", arrival.user_agent),
-        country=found.pop("country", arrival.country).upper(),
+        user_agent=found.pop("user_agent") if "user_agent" in found else arrival.user_agent,
+        country=found.pop("country").upper() if "country" in found else arrival.country,
         consent=agreed,
         hints=arrival.hints + hints,
         key_digest=arrival.key_digest,

@@ -8,7 +8,7 @@ from app.collect import consent, parse, query, visitor
 from app.collect.door import RESULTS, ASGIScope, Doors, Receive, Send, encode, entropy, peer
 from app.collect.parse import Arrival
 from app.errors import Unavailable
-from app.model import Event, Rejected
+from app.model import KINDS, Event, Rejected
 from app.workspaces import Workspace
 
 GIF = (
@@ -92,10 +92,10 @@ def _read(
     now = doors.clock()
     number, fresh = entropy()
     fields: dict[str, object] = {NAMES[name]: value for name, value in said.items() if name in NAMES}
-    kind, goal = parse.kind_of_goal(said.get("e", ""), workspace) if said.get("e") else ("", "")
-    fields["kind"] = kind
-    if goal and "goal" not in fields:
-        fields["goal"] = goal
+    word = said.get("e", "")
+    if word and word not in KINDS:
+        fields["kind"], goal = parse.kind_of_goal(word, workspace)
+        fields.setdefault("goal", goal)
     if not CONSENT.isdisjoint(said):
         fields["consent"] = consent.of_parameters(said)
     gpc = headers.get(b"sec-gpc") == b"1"

@@ -45,7 +45,7 @@ def guest(headers: Headers, *, denied: bool, now: int, fresh: bytes, local: bool
     cookie = headers.get(b"cookie")
     if denied:
         present = cookie is not None and b"ct_id=" in cookie
-        return Guest("", _header(b"", 0, local=local)) if present else NOBODY
+        return Guest("", _header("", 0, local=local)) if present else NOBODY
     if not first_party(headers):
         return NOBODY
     seconds = now // SECOND
@@ -55,8 +55,8 @@ def guest(headers: Headers, *, denied: bool, now: int, fresh: bytes, local: bool
             born = int(found[1][:8], 16)
             if seconds - MAX_AGE < born <= seconds + 60:
                 return Guest(found[1].decode(), None)
-    value = b"%08x." % seconds + fresh.hex().encode()
-    return Guest(value.decode(), _header(value, MAX_AGE, local=local))
+    value = f"{seconds:08x}.{fresh.hex()}"
+    return Guest(value, _header(value, MAX_AGE, local=local))
 
 
 def first_party(headers: Headers) -> bool:
@@ -70,9 +70,9 @@ def is_local(headers: Headers, scheme: str) -> bool:
     return scheme == "http" and (host in _LOCAL or host.rpartition(b":")[0] in _LOCAL)
 
 
-def _header(value: bytes, age: int, *, local: bool) -> bytes:
-    secure = b"" if local else b"; Secure"
-    return b"ct_id=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%b" % (value, age, secure)
+def _header(value: str, age: int, *, local: bool) -> bytes:
+    secure = "" if local else "; Secure"
+    return f"ct_id={value}; Max-Age={age}; Path=/; HttpOnly; SameSite=Lax{secure}".encode()
 
 
 def hints(headers: Headers, method: str) -> tuple[str, ...]:
