@@ -146,8 +146,9 @@ def migrate(data: Data = None) -> None:
     """Bring the database to this version's schema. `serve` does it by itself."""
     from app.migrate import migrate as run
 
+    settings = read_settings(data=data)
     with _said_plainly():
-        before, after = run(read_settings(data=data).database)
+        before, after = run(settings.database)
     print(f"schema {after}" if before == after else f"schema {before or 'none'} -> {after}")
 
 
