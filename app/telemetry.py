@@ -26,6 +26,12 @@ INBOX_BYTES = Gauge("clicktrail_inbox_bytes", "Bytes in this process's inbox seg
 READY = Gauge("clicktrail_ready", "1 when records can be accepted.", registry=REGISTRY)
 
 
+#: Frames without their variables: those hold keys, signing secrets and visitors' addresses.
+_tracebacks = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
 def set_up(*, level: str = "info", pretty: bool = False) -> None:
     """Log to standard error: JSON lines, or aligned text for a person at a terminal."""
     renderer: Any = (
@@ -36,7 +42,7 @@ def set_up(*, level: str = "info", pretty: bool = False) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if not pretty else structlog.processors.format_exc_info,
+            structlog.processors.format_exc_info if pretty else _tracebacks,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
