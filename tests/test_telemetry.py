@@ -7,7 +7,6 @@ import structlog
 
 from app import telemetry
 
-
 SECRET = "-".join(("ct", "adm", "secret"))  # as no line of source has it
 
 
@@ -25,7 +24,7 @@ def crash(secret: str) -> None:
 @pytest.mark.parametrize("pretty", [False, True])
 def test_a_crash_is_logged_without_its_variables(
     capsys: pytest.CaptureFixture[str],
-    pretty: bool,  # noqa: FBT001
+    pretty: bool,
 ) -> None:
     telemetry.set_up(pretty=pretty)
     log = structlog.get_logger(room="test")

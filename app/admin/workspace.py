@@ -23,7 +23,8 @@ ANNOUNCED: dict[str, tuple[str, ...]] = {
         "reset_after_conversion", "first_conversion_only", "half_life_hours", "position_shares",
     ),
     "rates": ("fx_max_age_days",),
-    "folding": ("reporting_currency", "browser_sales", "lead_count", "join_limit"),
+    "folding": ("reporting_currency", "browser_sales", "lead_count"),
+    "joining": ("join_limit",),
 }  # fmt: skip
 
 

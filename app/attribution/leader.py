@@ -34,7 +34,7 @@ DUPLICATE = SETBACKS["possible_duplicate"]
 LEAD = KINDS["lead"]
 
 #: What a note of kind "setting" says changed (its first number); written by campaigns.changes.
-ZONE, ATTRIBUTION, RATES, COUNTING = 1, 2, 3, 4
+ZONE, ATTRIBUTION, RATES, COUNTING, JOINING = 1, 2, 3, 4, 5
 
 
 @dataclass(slots=True)
@@ -100,10 +100,14 @@ def derive(
         return
     settings = settings_of(row.settings)
     again = set(notes.conversions)
+    if any(what == JOINING for what, _, _ in notes.settings):
+        notes.nodes |= identity.linked(connection, workspace)
     if notes.nodes:
         moved = identity.join(connection, workspace, notes.nodes, limit=settings.join_limit)
         again |= {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, moved)}
     for what, start, end in notes.settings:
+        if what == JOINING:
+            continue
         if what == ZONE:
             rebuild(connection, workspace, row.timezone)
         again |= _affected(connection, workspace, what, start, end, row.reporting_currency)

@@ -23,6 +23,7 @@ SETTINGS: dict[str, int] = {
     "attribution": 2,  # windows, models' parameters, tiers: credits
     "rates": 3,  # exchange rates: reported amounts of conversions in the range
     "folding": 4,  # what makes a conversion of its reports: browser_sales, how goals count
+    "joining": 5,  # join_limit: which identifiers may join people
 }
 
 #: Configuration carries no history, so a change of it concerns all time: credits stay a pure function of

@@ -69,6 +69,13 @@ def companions(connection: Connection, workspace: int, since: Mapping[int, int])
     return [(m.node, held[m.person]) for m in _memberships(connection, workspace, held, by="person")]
 
 
+def linked(connection: Connection, workspace: int) -> set[int]:
+    """Every node that an edge names."""
+    e = edges.c
+    both = union_all(*(select(end).where(e.workspace == workspace) for end in (e.a, e.b)))
+    return set(connection.scalars(both))
+
+
 def members(connection: Connection, workspace: int, nodes: Iterable[int]) -> set[int]:
     """All nodes of all persons that one of `nodes` ever belonged to, and `nodes` themselves."""
     wanted = set(nodes)

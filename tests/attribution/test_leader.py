@@ -177,6 +177,18 @@ def test_a_changed_zone_moves_days_and_changes_no_sum(house: House) -> None:
     assert {r.day for r in house.rows(tables.credit_days) if r.count} == {TODAY}
 
 
+def test_a_tighter_limit_parts_whom_an_identifier_joined(house: House) -> None:
+    for n in range(3):
+        house.send(event("visit", id=str(n), visitor_id=f"v{n}", user_id="shop"))
+    house.settle()
+    assert len(house.rows(tables.people)) == 4
+    with db.begin(house.engine) as connection:
+        connection.execute(update(tables.workspaces).values(settings='{"join_limit": 2}'))
+    tell(house, leader.JOINING)
+    house.settle()
+    assert house.rows(tables.people) == []
+
+
 def test_trusting_the_page_approves_what_it_reported(house: House) -> None:
     house.send(sale("s", order_id="o1", door="beacon"))
     house.settle()
