@@ -121,15 +121,26 @@ def _adding(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
 
 
 async def _crashed(scope: ASGIScope, send: Send, error: Exception) -> None:
-    """A bug: logged once with an id; the caller is told the id and nothing else."""
-    id_ = secrets.token_hex(8)
-    log.error("crashed", id=id_, method=scope["method"], route=_shape(scope["path"]), exc_info=error)
+    """A door's bug: the pixel stays a GIF, the others answer like everything else."""
+    if "crashed" in scope:
+        return  # the framework has answered, and raised it once more for servers that log
     with contextlib.suppress(RuntimeError):  # the response may have begun
         if scope["path"] == "/p.gif":
+            _told(scope, error)
             return await reply(send, UNAVAILABLE)
-        error_ = {"code": "internal_error", "message": "this is a bug; the log has it by this id", "id": id_}
-        response = JSONResponse({"error": error_}, status_code=500)
-        await response(scope, _nothing, send)
+        await _told(scope, error)(scope, _nothing, send)
+
+
+def _told(scope: ASGIScope, error: Exception) -> JSONResponse:
+    """A bug: logged once, with an id; the caller is told the id and nothing else."""
+    id_ = scope["crashed"] = secrets.token_hex(8)
+    log.error("crashed", id=id_, method=scope["method"], route=_shape(scope["path"]), exc_info=error)
+    told = {"code": "internal_error", "message": "this is a bug; the log has it by this id", "id": id_}
+    return JSONResponse({"error": told}, status_code=500)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    return _told(request.scope, error)
 
 
 def _shape(path: str) -> str:
@@ -176,6 +187,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
             ClicktrailError: _expected,
             RequestValidationError: _invalid,
             HTTPException: _http,
+            Exception: _unexpected,
         },
     )
     framework.state.service = service
