@@ -201,7 +201,12 @@ def _spend(reader: Reader, money: Prices) -> dict[str, Frame]:
     if not (reader.plan.answers("spend") or reader.plan.answers("cost")):
         return {}
     currencies = sorted({account.currency for account in money.accounts})
-    return {currency: prices.spend(reader, currency, reader.plan.keys) for currency in currencies}
+    return {
+        currency: prices.spend(
+            reader, [one for one in money.accounts if one.currency == currency], reader.plan.keys
+        )
+        for currency in currencies
+    }
 
 
 def _platform(

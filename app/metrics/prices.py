@@ -85,63 +85,64 @@ class Account:
     currency: str
     timezone: str
     last: int  # the latest day it has rows for
+    whole: bool  # some of its rows are campaign-level totals
+    by_ad: bool  # some are of ads
 
 
 def accounts(reader: Reader) -> list[Account]:
     """The ad accounts with spend in the range."""
     c = tables.spend.c
     rows = reader.connection.execute(
-        select(c.source, c.account, c.currency, c.timezone, func.max(c.day))
+        select(
+            c.source, c.account, c.currency, c.timezone, func.max(c.day), func.min(c.ad_id), func.max(c.ad_id)
+        )
         .where(_inside(reader))
         .group_by(c.source, c.account, c.currency, c.timezone)
         .order_by(c.source, c.account, c.currency, c.timezone)
     )
-    return [Account(*row) for row in rows]
+    return [Account(*row[:5], whole=row[5] == 0, by_ad=row[6] > 0) for row in rows]
 
 
-SPEND_PARTS = ("amount:hi", "amount:lo", "platform_impressions", "platform_clicks", "reported", "clicked")
-
-
-def spend(reader: Reader, currency: str, keys: Sequence[str]) -> Frame:
+def spend(reader: Reader, accounts: Sequence[Account], keys: Sequence[str]) -> Frame:
     """Spend of one currency by day, campaign and, where `keys` have it, ad.
 
     A campaign-level row is the total and its ad rows split it: what they leave lands on ad (none).
     `reported` and `clicked` count the rows that carry the platform's impressions and clicks.
     """
     c = tables.spend.c
-    whole = func.max(case((c.ad_id == 0, 1), else_=0))
+    where = and_(_inside(reader), c.currency == accounts[0].currency)
+    of_ad = "ad" in keys or "ad" in {one.dimension.key for one in reader.conditions}
+    measures = _measures(platform=reader.plan.answers("spend"))
     group = (c.day, c.source, c.account, c.campaign_id)
-    where = and_(_inside(reader), c.currency == currency)
-
-    def total(column: Number) -> Number:
-        """The campaign-level row where there is one, else the sum of the ads."""
-        of_campaign = func.sum(case((c.ad_id == 0, column), else_=0))
-        return case((whole == 1, of_campaign), else_=func.sum(case((c.ad_id != 0, column), else_=0)))
-
-    def left(column: Number) -> Number:
-        """What the ad rows take away from their campaign-level row."""
-        return -func.sum(case((c.ad_id != 0, column), else_=0))
-
-    measures: list[Number] = [
-        c.amount // BASE,
-        c.amount % BASE,
-        func.coalesce(c.impressions, 0),
-        func.coalesce(c.clicks, 0),
-        case((c.impressions.is_not(None), 1), else_=0),
-        case((c.clicks.is_not(None), 1), else_=0),
-    ]
-    if "ad" not in keys and "ad" not in {one.dimension.key for one in reader.conditions}:
-        statement = select(c.day, c.campaign_id, literal_column("0").label("ad"), *map(total, measures))
-        found = [columns(reader.connection, statement.where(where).group_by(*group))]
-    else:
-        rows = select(c.day, c.campaign_id, c.ad_id, *measures).where(where)
-        rest = select(c.day, c.campaign_id, literal_column("0").label("ad"), *map(left, measures)).where(
-            where
+    by_ad = any(one.by_ad for one in accounts)
+    if by_ad and not of_ad:
+        sums = [func.sum(column) for column in measures.values()]
+        rows = (
+            select(c.day, c.campaign_id, literal_column("0").label("ad"), *sums).where(where).group_by(*group)
         )
-        rest = rest.group_by(*group).having(whole == 1, func.count() > 1)
-        found = [columns(reader.connection, statement) for statement in (rows, rest)]
-    frames = [_placed(reader, one) for one in found]
+    else:
+        rows = select(c.day, c.campaign_id, c.ad_id, *measures.values()).where(where)
+    selects = [rows]
+    if by_ad and any(one.whole for one in accounts):
+        split = [-func.sum(case((c.ad_id != 0, column), else_=0)) for column in measures.values()]
+        taken = select(c.day, c.campaign_id, literal_column("0").label("ad"), *split).where(where)
+        whole = func.max(case((c.ad_id == 0, 1), else_=0))
+        selects.append(taken.group_by(*group).having(whole == 1, func.count() > 1))
+    frames = [_placed(reader, columns(reader.connection, one), tuple(measures)) for one in selects]
     return _filtered(reader, stacked(frames, tuple(frames[0].keys), tuple(frames[0].parts)))
+
+
+def _measures(*, platform: bool) -> dict[str, Number]:
+    c = tables.spend.c
+    found: dict[str, Number] = {"amount:hi": c.amount // BASE, "amount:lo": c.amount % BASE}
+    if platform:
+        found |= {
+            "platform_impressions": func.coalesce(c.impressions, 0),
+            "platform_clicks": func.coalesce(c.clicks, 0),
+            "reported": case((c.impressions.is_not(None), 1), else_=0),
+            "clicked": case((c.clicks.is_not(None), 1), else_=0),
+        }
+    return found
 
 
 def _inside(reader: Reader) -> ColumnElement[bool]:
@@ -149,9 +150,9 @@ def _inside(reader: Reader) -> ColumnElement[bool]:
     return and_(c.workspace == reader.workspace, c.day >= query.first, c.day <= query.last)
 
 
-def _placed(reader: Reader, found: list[Rows]) -> Frame:
+def _placed(reader: Reader, found: list[Rows], parts: Sequence[str]) -> Frame:
     """Spend with all its keys: the channel is the campaign's, and no partner was paid."""
-    day, campaign, ad, *parts = found
+    day, campaign, ad, *values = found
     channels = {number: int(row._mapping["channel_id"]) for number, row in reader.names.campaigns.items()}
     ids, where = np.unique(campaign, return_inverse=True)
     channel = np.array([channels.get(int(number), 0) for number in ids], dtype=np.int64)[where]
@@ -159,7 +160,7 @@ def _placed(reader: Reader, found: list[Rows]) -> Frame:
         "day": day, "time": day, "campaign": campaign, "ad": ad, "channel": channel,
         "partner": np.zeros(len(day), dtype=np.int64),
     }  # fmt: skip
-    named = dict(zip(SPEND_PARTS, parts, strict=True))
+    named = dict(zip(parts, values, strict=True))
     amount = joined(named.pop("amount:hi"), named.pop("amount:lo"))
     return Frame(keys, {"amount": amount, **named})
 

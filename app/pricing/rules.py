@@ -135,14 +135,17 @@ def media(deals: Iterable[Deal], cells: Cells, *, impressions: Ints, clicks: Int
     deals = list(deals)
     for _, rows in covers([replace(deal, goal=0) for deal in deals], cells):
         result.covered[rows] = True  # by a deal for results too: then impressions and clicks cost 0
+    rates = Rates(len(cells))
     for deal, rows in winners([deal for deal in deals if deal.model in MEDIA], cells):
         if deal.model == "flat":
             result.flat[rows] = True
-        elif deal.model == "cpm":
-            due = times(impressions[rows], deal.rate)
-            _put(result, deal, rows, due // 1000 if whole_rate(deal) else quotient(due, 1000))
-        elif deal.model == "cpc":
-            _put(result, deal, rows, times((clicks if deal.every_click else billable)[rows], deal.rate))
+        else:
+            what = "every_click" if deal.every_click and deal.model == "cpc" else deal.model
+            rates.put(deal.currency, what, rows, deal.rate)
+    counts = {"cpm": impressions, "cpc": billable, "every_click": clicks}
+    for (currency, what), rate in rates.columns.items():
+        due = times(counts[what], rate)
+        _add(result.amounts, currency, quotient(due, 1000) if what == "cpm" else due)
     return result
 
 
@@ -155,13 +158,13 @@ def results(deals: Iterable[Deal], cells: Cells, *, kind: Rows, count: Ints, net
     deals = list(deals)
     for _, rows in covers([replace(deal, goal=0) for deal in deals], cells):
         result.covered[rows] = True
+    rates = Rates(len(cells))
     for thing in RESULTS:
         for deal, rows in winners([deal for deal in deals if PAYS.get(deal.model) == thing], cells):
-            paid = rows[kind[rows] == thing]
-            if deal.model == "revshare":
-                _put(result, deal, paid, quotient(times(net[paid], deal.rate), MICROS), currency="")
-            else:
-                _put(result, deal, paid, quotient(times(count[paid], deal.rate), MICROS))
+            share = deal.model == "revshare"
+            rates.put("" if share else deal.currency, deal.model, rows[kind[rows] == thing], deal.rate)
+    for (currency, model), rate in rates.columns.items():
+        _add(result.amounts, currency, quotient(times(net if model == "revshare" else count, rate), MICROS))
     return result
 
 
@@ -175,14 +178,23 @@ def shares(deals: Iterable[Deal], cells: Cells, *, kind: Rows) -> Flags:
     return found
 
 
-def _put(result: Priced, deal: Deal, rows: Rows, amounts: Ints, *, currency: str | None = None) -> None:
-    name = deal.currency if currency is None else currency
-    so_far = result.amounts.get(name)
-    column = zeros(len(result.covered)) if so_far is None else so_far
-    if amounts.dtype == object:
-        column = column.astype(object)
-    column[rows] = added(column[rows], amounts)
-    result.amounts[name] = column
+class Rates:
+    """What a unit costs in each cell, by (currency, what is counted): one column times one column then."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.columns: dict[tuple[str, str], Ints] = {}
+
+    def put(self, currency: str, what: str, rows: Rows, rate: int) -> None:
+        """Add a rate where a deal pays; rates of hybrid deals add up."""
+        column = self.columns.get((currency, what))
+        if column is None:
+            column = self.columns[currency, what] = zeros(self.size)
+        column[rows] += rate
+
+
+def _add(amounts: dict[str, Ints], currency: str, column: Ints) -> None:
+    amounts[currency] = added(amounts[currency], column) if currency in amounts else column
 
 
 def narrowed(deals: Iterable[Deal]) -> frozenset[str]:
