@@ -104,8 +104,9 @@ def _looked_up(connection: Connection, workspace: int, clicks: Mapping[int, Mapp
     c = tables.campaigns.c
     campaigns = sorted({click["campaign_id"] for click in lost})
     channels = dict(
-        connection.execute(select(c.id, c.channel_id).where(c.workspace == workspace, c.id.in_(campaigns)))
-        .all()
+        connection.execute(
+            select(c.id, c.channel_id).where(c.workspace == workspace, c.id.in_(campaigns))
+        ).all()
     )
 
     def column(name: str) -> Ints:
