@@ -65,7 +65,7 @@ class Doors:
         self.country_header = country_header
         self.public_url = public_url
         self._keys: dict[str, tuple[int, int, Scope] | None] = {}
-        self._keys_of: Snapshot | None = None
+        self._keys_of = snapshots.current  # a key's workspace is looked up where the key was found
         self._minute = 0
         self._refusals: dict[int, int] = {}
 
@@ -92,7 +92,7 @@ class Doors:
             return Rejected("key_unknown", "this key is not known, or was revoked", "k")
         if found[2] not in ("public", "admin"):
             return Rejected("scope_missing", f"this needs a key of scope public; yours is {found[2]}", "k")
-        return self.snapshots.current.workspaces[found[1]]
+        return self._keys_of.workspaces[found[1]]
 
     def server(self, key: str) -> Workspace:
         """The workspace of a server key; Unauthorized, Forbidden, or Unavailable while nobody can say."""
@@ -105,7 +105,7 @@ class Doors:
             raise Unauthorized("key_unknown", "this key is not known, or was revoked")
         if found[2] not in ("server", "admin"):
             raise Forbidden("scope_missing", f"this needs a key of scope server; yours is {found[2]}")
-        return self.snapshots.current.workspaces[found[1]]
+        return self._keys_of.workspaces[found[1]]
 
     def country(self, headers: Headers, *, peer: str) -> str:
         """What a trusted proxy says of the visitor's country; "" when none does."""

@@ -70,6 +70,7 @@ class Inbox:
         self._handed: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._segment: Segment | None = None
         self._sampled_at = 0.0
+        self._unsampled = 0  # bytes written since: between two looks a fast sender could pass any limit
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
 
     # --- In the event loop ---------------------------------------------------------------------
@@ -184,6 +185,7 @@ class Inbox:
             self._segment = None
             return None
         telemetry.INBOX_SECONDS.observe(monotonic() - started)
+        self._unsampled += sum(map(len, records))
         return Position(self._segment.file, first, len(records))
 
     def _tend(self) -> None:
@@ -191,9 +193,10 @@ class Inbox:
         if self._segment is not None and self._segment.size >= self.segment_bytes:
             self._rotate()
         now = monotonic()
-        if now - self._sampled_at < SAMPLE_EVERY:
+        if now - self._sampled_at < SAMPLE_EVERY and self._unsampled < self.limit_bytes // 64:
             return
         self._sampled_at = now
+        self._unsampled = 0
         trouble = self._space()
         if trouble is not None:
             self._fail(*trouble)

@@ -72,7 +72,7 @@ class Front:
             "scheme": "https",
             "path": path,
             "raw_path": path.encode("utf-8", "surrogateescape"),
-            "query_string": query.encode("utf-8", "surrogateescape"),
+            "query_string": query.encode("utf-8", "surrogatepass"),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
             "client": ("203.0.113.77", 4711),
         }
