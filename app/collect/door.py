@@ -18,7 +18,7 @@ from app.collect.visitor import Headers, Networks
 from app.errors import ClicktrailError, Forbidden, Unauthorized, Unavailable
 from app.inbox.sqlite import Inbox
 from app.model import Record, Refusal, Rejected, Scope
-from app.workspaces import Snapshot, Snapshots, Workspace, digest
+from app.workspaces import Snapshots, Workspace, digest
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
