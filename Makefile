@@ -53,6 +53,10 @@ wheel: $(BIN)/.dev ## The package, in dist/
 migration: $(BIN)/.dev ## A migration from what changed in app/tables.py: NAME=what_changed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python migrations/write.py $(NAME)
 
+.PHONY: picture
+picture: $(BIN)/.dev ## Draw docs/terminal.svg anew: the demo's table as the metrics API answers it
+	@PYTHONPATH=. $(BIN)/python docs/terminal.py
+
 .PHONY: lock
 lock: $(BIN)/.dev ## Resolve the dependencies anew and write the lock files
 	@$(COMPILE) --upgrade --output-file requirements.lock pyproject.toml

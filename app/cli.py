@@ -66,7 +66,8 @@ def serve(
     try:
         bound = listener(settings.host, settings.port)
     except OSError as error:
-        typer.echo(f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}", err=True)
+        said = os.strerror(error.errno) if error.errno else str(error)
+        typer.echo(f"Cannot listen on {settings.host} port {settings.port}: {said}", err=True)
         raise typer.Exit(1) from None
     plan = Plan(
         environment=_environment(settings),

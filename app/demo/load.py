@@ -4,6 +4,7 @@ Then shows what the metrics API answers. It opens no database and knows no table
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from random import Random
 from typing import Any
 
 import httpx
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -24,7 +26,7 @@ COLUMNS = (
     ("impressions", "Impr.", "{:,.0f}"), ("clicks", "Clicks", "{:,.0f}"), ("leads", "Leads", "{:,.4g}"),
     ("sales", "Sales", "{:,.4g}"), ("cost", "Cost", "{:,.2f}"), ("cpm", "CPM", "{:,.2f}"),
     ("cpc", "CPC", "{:,.2f}"), ("cpl", "CPL", "{:,.2f}"), ("cpa", "CPA", "{:,.2f}"),
-    ("click_to_lead_rate", "Click→lead", "{:.1%}"), ("click_to_sale_rate", "Click→sale", "{:.1%}"),
+    ("click_to_lead_rate", "→ lead", "{:.1%}"), ("click_to_sale_rate", "→ sale", "{:.1%}"),
 )  # fmt: skip
 
 FIRST_EVENT = """\
@@ -60,12 +62,13 @@ def show(url: str, keys: Mapping[str, str], *, console: Console | None = None) -
         console.print("\nLoading the demo: sixty days of a small outdoor shop ...")
         set_up(doors, today)
         started = time.monotonic()
-        sent = send_events(doors, today)
+        told = send_events(doors, today)
         passed = time.monotonic() - started
-        console.print(f"{sent:,} events went through /v1/events in {passed:.1f} s.")
-        send_live(doors)
-        console.print(table(settled_report(doors, today, started=time.time())))
-    console.print(FIRST_EVENT.format(url=url, key=keys["server"]), soft_wrap=True, highlight=False)
+        console.print(f"{told.total():,} events went through /v1/events in {passed:.1f} s.\n")
+        told["impression"] += send_live(doors)
+        console.print(table(settled_report(doors, today, told=told)))
+    first = FIRST_EVENT.format(url=url, key=keys["server"])
+    console.print(first, soft_wrap=True, highlight=False, markup=False)
 
 
 def set_up(doors: Doors, today: date) -> None:
@@ -99,21 +102,27 @@ def _set_up_campaign(doors: Doors, campaign: world.Campaign) -> None:
         doors.send("admin", "POST", f"/v1/campaigns/{campaign.slug}/pricing", campaign.deal)
 
 
-def send_events(doors: Doors, today: date) -> int:
-    """The sixty days, in the order they happened, a thousand events a request. Returns how many."""
+def send_events(doors: Doors, today: date) -> Counter[str]:
+    """The sixty days, in the order they happened, a thousand events a request. Returns how many of a kind."""
     told = world.Teller(today, Random(1)).events()
     events = sorted(told, key=lambda event: str(event["occurred_at"]))
     for start in range(0, len(events), BATCH):
         answer = doors.send("server", "POST", "/v1/events", {"events": events[start : start + BATCH]})
         if answer["rejected"]:
             raise RuntimeError(f"the door refused {answer['rejected'][0]}")
-    return len(events)
+    return Counter(
+        str(event.get("status", "") if event["kind"] == "status" else event["kind"]) for event in events
+    )
 
 
-def send_live(doors: Doors) -> None:
-    """What browsers do right now: some see an ad (pixel), a few follow it (redirect) and land (beacon)."""
+def send_live(doors: Doors) -> int:
+    """What browsers do right now: some see an ad (pixel), a few follow it (redirect) and land (beacon).
+
+    Returns how many saw one.
+    """
     key = doors.keys["public"]
-    for number, campaign in enumerate(world.CAMPAIGNS * 5):
+    views = world.CAMPAIGNS * 5
+    for number, campaign in enumerate(views):
         ad = list(campaign.ads)[number % 2]
         about = {"k": key, "vid": f"demo-live-{number}", "id": f"demo-live-{number}"}
         browser = {"User-Agent": world.AGENTS[campaign.device]}
@@ -124,33 +133,37 @@ def send_live(doors: Doors) -> None:
             page = {"kind": "visit", "url": gone.headers["location"], "visitor_id": about["vid"]}
             doors.client.post("/collect", json={"k": key, "events": [page]}, headers=browser)
         doors.client.cookies.clear()  # the next one is somebody else
+    return len(views)
 
 
-def settled_report(doors: Doors, today: date, *, started: float) -> Any:
-    """The report by campaign, once everything sent before `started` (epoch seconds) is in the numbers."""
+def settled_report(doors: Doors, today: date, *, told: Mapping[str, int]) -> Any:
+    """The report by campaign, once all that was told is in the numbers and they stand still."""
     query = {
         "metrics": [metric for metric, _, _ in COLUMNS],
         "dimensions": ["campaign"],
         "date_range": [str(today - timedelta(days=world.DAYS)), str(today + timedelta(days=1))],
         "order_by": ["-cost"],
     }
+    wanted = (told["impression"], told["sale"] - told.get("rejected", 0))
     deadline = time.monotonic() + SETTLED_WITHIN
+    report: Any = None
     while True:
-        report = doors.send("read", "POST", "/v1/metrics/query", query)
-        through = report["meta"]["fresh_through"]["events"]
-        if through and datetime.fromisoformat(through).timestamp() >= started:
+        before, report = report, doors.send("read", "POST", "/v1/metrics/query", query)
+        totals = report["totals"]
+        if before and before["rows"] == report["rows"] and wanted == (totals["impressions"], totals["sales"]):
             return report
         if time.monotonic() > deadline:
-            raise RuntimeError(
-                f"the numbers are {started - time.time():.0f} s behind: is the worker running?"
-            )
+            raise RuntimeError(f"the numbers say {totals}, and {dict(told)} was told: is the worker running?")
         time.sleep(0.1)
 
 
 def table(report: Mapping[str, Any]) -> Table:
     """A report by campaign, as people read it."""
-    shown = Table(title=f"Sixty days by campaign, {report['meta']['currency']}, last touch", show_footer=True)
-    shown.add_column("Campaign", "Total", no_wrap=True)
+    title = f"Sixty days by campaign, {report['meta']['currency']}, last touch"
+    shown = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, padding=(0, 0, 0, 1)
+    )
+    shown.add_column("Campaign", "Total")  # the one that wraps where the terminal is narrow
     for metric, heading, form in COLUMNS:
         shown.add_column(heading, _written(report["totals"].get(metric), form), justify="right", no_wrap=True)
     names = {campaign.slug: campaign.name for campaign in world.CAMPAIGNS}
