@@ -225,6 +225,8 @@ def _reasons(inputs: Inputs, known: Flags, by_spend: Flags, flat: Flags) -> dict
     ):
         found[reason] = left & rows
         left = left & ~rows
+    if not len(left):
+        return {"nothing_in_range": left}
     return {reason: rows for reason, rows in found.items() if rows.any()}
 
 

@@ -89,9 +89,9 @@ def _coverage(grid: Grid, metrics: Sequence[Metric]) -> dict[str, float]:
 
 
 def _known(grid: Grid, query: Query) -> dict[str, object]:
-    """The known part of totals that a missing rate makes unknown."""
+    """The known part of totals that a missing rate makes unknown: what has no rate adds 0 to its cell."""
     return {
-        slug: to_decimal(total(np.where(measure.known & ~measure.blocked, measure.values, 0)))
+        slug: to_decimal(total(np.where(measure.known, measure.values, 0)))
         for slug in query.metrics
         if (measure := grid.measures.get(slug)) is not None and measure.blocked.any()
     }
