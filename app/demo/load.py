@@ -5,7 +5,7 @@ Then shows what the metrics API answers. It opens no database and knows no table
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -20,6 +20,7 @@ from app.demo import world
 
 BATCH = 1000  # events a request may carry
 SETTLED_WITHIN = 120.0  # seconds
+WIDE = 108  # characters that all columns need
 
 #: The columns of the table: metric, heading, how its number is written.
 COLUMNS = (
@@ -66,7 +67,7 @@ def show(url: str, keys: Mapping[str, str], *, console: Console | None = None) -
         passed = time.monotonic() - started
         console.print(f"{told.total():,} events went through /v1/events in {passed:.1f} s.\n")
         told["impression"] += send_live(doors)
-        console.print(table(settled_report(doors, today, told=told)))
+        console.print(*tables(settled_report(doors, today, told=told), width=console.width))
     first = FIRST_EVENT.format(url=url, key=keys["server"])
     console.print(first, soft_wrap=True, highlight=False, markup=False)
 
@@ -157,19 +158,24 @@ def settled_report(doors: Doors, today: date, *, told: Mapping[str, int]) -> Any
         time.sleep(0.1)
 
 
-def table(report: Mapping[str, Any]) -> Table:
-    """A report by campaign, as people read it."""
+def tables(report: Mapping[str, Any], *, width: int) -> Iterator[Table]:
+    """A report by campaign, as people read it: one table, or where the terminal is narrow two."""
     title = f"Sixty days by campaign, {report['meta']['currency']}, last touch"
-    shown = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, padding=(0, 0, 0, 1)
-    )
-    shown.add_column("Campaign", "Total")  # the one that wraps where the terminal is narrow
-    for metric, heading, form in COLUMNS:
-        shown.add_column(heading, _written(report["totals"].get(metric), form), justify="right", no_wrap=True)
+    for columns in (COLUMNS,) if width >= WIDE else (COLUMNS[:5], COLUMNS[5:]):
+        yield _table(report, title, columns)
+        title = ""
+
+
+def _table(report: Mapping[str, Any], title: str, columns: Sequence[tuple[str, str, str]]) -> Table:
+    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 0, 0, 1), "show_footer": True}
+    shown = Table(title=title or None, title_justify="left", **style)
+    shown.add_column("Campaign", "Total", no_wrap=True)
+    for metric, heading, form in columns:
+        shown.add_column(heading, _written(report["totals"][metric], form), justify="right", no_wrap=True)
     names = {campaign.slug: campaign.name for campaign in world.CAMPAIGNS}
     for row in report["rows"]:
         slug = row["campaign"]
-        shown.add_row(names.get(slug, slug), *(_written(row[metric], form) for metric, _, form in COLUMNS))
+        shown.add_row(names.get(slug, slug), *(_written(row[metric], form) for metric, _, form in columns))
     return shown
 
 
