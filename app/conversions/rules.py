@@ -20,7 +20,6 @@ APPROVED = STATES["approved"]
 PENDING = STATES["pending"]
 REFUND = KINDS["refund"]
 SALE = KINDS["sale"]
-POSTBACK = DOORS["postback"]
 RANK = {DOORS[door]: rank for door, rank in TRUST.items()}
 BROWSER = 4  # the rank of doors that anybody can knock on
 
@@ -184,7 +183,7 @@ def fold(
         cost_of_goods=_first(s.cost_of_goods for s in ranked),
         payout=_first(s.payout for s in ranked),
         setbacks=_setbacks(ranked, verified=verified),
-        adjusted=len(adjustments) + sum(1 for s in ranked if s.door == POSTBACK and s.status),
+        adjusted=len(adjustments),
         visitor=_first(s.visitor or None for s in ranked) or 0,
         new_customer=_first(s.new_customer for s in ranked),
         country=_first(s.country or None for s in ranked) or 0,
@@ -195,8 +194,7 @@ def fold(
         clicks=tuple(sorted({c for s in ranked for c in s.clicks})),
         initial_state=_initial_state(ranked, verified=verified, trust_browser=trust_browser),
     )
-    changes = [*adjustments, *status_reports(ranked)]
-    standings, found = history(conversion, changes)
+    standings, found = history(conversion, adjustments)
     last = standings[-1]
     return replace(
         conversion,
@@ -225,15 +223,6 @@ def _setbacks(ranked: Sequence[Sighting], *, verified: bool) -> int:
     if not verified and all(s.flags & ~TEST for s in ranked):
         found |= SETBACKS["bot"]
     return found
-
-
-def status_reports(sightings: Iterable[Sighting]) -> list[Adjustment]:
-    """A postback that states a status again for an order it reported is how networks change it."""
-    return [
-        Adjustment(no=s.no, kind=KINDS["status"], occurred_at=s.occurred_at, status=s.status)
-        for s in sightings
-        if s.door == POSTBACK and s.status
-    ]
 
 
 def history(
@@ -272,7 +261,7 @@ def bookings(
 ) -> list[Booking]:
     """What the rollups hold: one line as it stands, and corrections that date each change (basis 3).
 
-    `adjustments` include `status_reports` of its sightings. A conversion with a setback holds nothing.
+    A conversion with a setback holds nothing.
     Basis 3 lines are (each change on its day) - (how it stands, on the conversion's day), so that basis
     1 + 3 is the booking view and a conversion that never changed costs one line.
     """

@@ -1,7 +1,7 @@
 """Conversions in tables: their facts (sightings, adjustments) read, what they add up to written."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -9,8 +9,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select, update
 
 from app import db, tables
-from app.conversions.rules import Adjustment, Conversion, Sighting, status_reports
-from app.model import DOORS
+from app.conversions.rules import Adjustment, Conversion, Sighting
 from app.money import converted
 
 CHUNK = 10_000
@@ -43,8 +42,8 @@ def facts(
             select(tables.sightings).where(s.workspace == workspace, s.conversion.in_(part))
         ):
             found[row.conversion][0].append(_sighting(row))
-    for id_, changes in _adjustments(connection, workspace, wanted).items():
-        found[id_][1].extend(changes)
+    for id_, adjustments in changes(connection, workspace, wanted).items():
+        found[id_][1].extend(adjustments)
     return dict(found)
 
 
@@ -60,9 +59,9 @@ def _sighting(row: Any) -> Sighting:
     )  # fmt: skip
 
 
-def _adjustments(
-    connection: Connection, workspace: int, wanted: Sequence[int]
-) -> dict[int, list[Adjustment]]:
+def changes(connection: Connection, workspace: int, ids: Iterable[int]) -> dict[int, list[Adjustment]]:
+    """The refunds and state changes that name the conversions `ids`."""
+    wanted = sorted(set(ids))
     a = tables.adjustments.c
     found: dict[int, list[Adjustment]] = defaultdict(list)
     columns = (a.conversion, a.no, a.kind, a.occurred_at, a.value, a.currency, a.status, a.event_id)
@@ -72,25 +71,6 @@ def _adjustments(
             select(*columns).where(a.workspace == workspace, a.conversion.in_(part))
         ):
             found[id_].append(Adjustment(*change))
-    return found
-
-
-def changes(connection: Connection, workspace: int, ids: Iterable[int]) -> dict[int, list[Adjustment]]:
-    """What `rules.bookings` needs of `ids`: adjustments, and postbacks that state a status."""
-    wanted = sorted(set(ids))
-    found = _adjustments(connection, workspace, wanted)
-    s = tables.sightings.c
-    for start in range(0, len(wanted), CHUNK):
-        part = wanted[start : start + CHUNK]
-        for row in connection.execute(
-            select(tables.sightings).where(
-                s.workspace == workspace,
-                s.conversion.in_(part),
-                s.door == DOORS["postback"],
-                s.status != "",
-            )
-        ):
-            found[row.conversion].extend(status_reports([_sighting(row)]))
     return dict(found)
 
 

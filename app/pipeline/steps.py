@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import tldextract
+from msgspec import structs
 
 from app.campaigns.clickid import ClickId, read_click_id
 from app.identity.rules import is_junk
@@ -103,6 +104,9 @@ def drop_unknown_key(item: Item, known: Known) -> Rejected | None:
         if scope not in ("public", "admin"):
             return Rejected("key_unknown", "no public key of this name exists")
         item.workspace = workspace
+        # Its door did not know whose it was, and an event's number is its workspace's.
+        no = number(workspace, "id", item.event.id) if item.event.id else item.event.no
+        item.event = structs.replace(item.event, workspace=workspace, no=no, key_digest="")
     item.view = known.workspaces.get(item.workspace)
     if item.view is None:
         return Rejected("workspace_unknown", "the workspace was archived")

@@ -69,13 +69,6 @@ def test_the_status_a_server_states_is_where_it_begins() -> None:
     assert folded(sighting("pixel", status="rejected")).state == STATES["pending"]
 
 
-def test_a_postback_that_states_its_status_again_changes_it() -> None:
-    first = sighting("postback", 0, status="pending")
-    later = sighting("postback", 5, no=2, status="approved")
-    assert folded(first, later).state == STATES["approved"]
-    assert folded(later, first).state == STATES["approved"]
-
-
 def test_further_goal_names_of_one_order_become_labels() -> None:
     assert folded(sighting(goal_id=1), sighting("pixel", goal_id=3)).labels == (3,)
 

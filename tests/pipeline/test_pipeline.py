@@ -6,10 +6,10 @@ from sqlalchemy import update
 
 from app import db, tables
 from app.campaigns.clickid import ClickId, make_click_id
-from app.model import FLAGS, HALF_HOUR, KINDS, Event, Refusal
+from app.model import FLAGS, HALF_HOUR, KINDS, Event, Refusal, number
 from app.pipeline import run, store
 from app.pipeline.recount import ROLLUPS, counted
-from app.workspaces import add_workspace
+from app.workspaces import add_key, add_workspace, digest
 from tests.house import NOON, House, event
 
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0"
@@ -287,7 +287,7 @@ def test_a_quarantined_record_is_replayed_when_the_operator_asks(house: House) -
 def test_the_rollups_equal_a_recount(house: House) -> None:
     campaign = house.campaign("spring")
     house.send(
-        *(event("impression", NOON + i * HALF_HOUR, id=f"i{i}", campaign="spring", country="NO") for i in range(9)),
+        *(event("impression", NOON + i * HALF_HOUR, id=f"i{i}", campaign="spring") for i in range(9)),
         event("click", door="redirect", no=77, campaign="spring", hints=("head",), visitor_id="v"),
         landing("a", START), landing("b", START + 1), landing("c", START + HALF_HOUR),
         event("pageview", id="p"), event("open", id="o"),
@@ -298,3 +298,16 @@ def test_the_rollups_equal_a_recount(house: House) -> None:
     for table, cells in zip(ROLLUPS, expected, strict=True):
         kept = {tuple(row) for row in house.rows(table) if any(row[len(table.primary_key) :])}
         assert kept == {(*key, *cell) for key, cell in cells.items() if any(cell)}
+
+
+def test_an_event_of_an_unconfirmed_key_is_judged_here(house: House) -> None:
+    with db.begin(house.engine) as connection:
+        add_key(connection, 1, "public", name="", now=NOON, key="ct_pub_good")
+        add_key(connection, 1, "read", name="", now=NOON, key="ct_read_other")
+    for key in ("ct_pub_good", "ct_read_other", "ct_pub_bad"):
+        house.send(event("click", id="a", workspace=0, key_digest=digest(key)))
+    row = house.one(tables.events)
+    assert (row.workspace, row.no) == (1, number(1, "id", "a"))
+    assert [row.code for row in house.rows(tables.rejected)] == ["key_unknown", "key_unknown"]
+    house.send(event("click", id="a"))
+    assert len(house.rows(tables.events)) == 1
