@@ -13,8 +13,7 @@ from app.workspaces import Ad, Campaign
 
 #: Parameters of ours, which a landing page has no use for.
 OURS = re.compile(r"k|url|sig|p|sub[0-9]{1,2}|consent|gdpr|gdpr_consent|gpp|ct_click|cb")
-_MACRO = re.compile(r"\{([a-z0-9_]{1,20})\}")
-_ENCODED_MACRO = re.compile(r"%7B([a-z0-9_]{1,20})%7D", re.IGNORECASE)
+_MACRO = re.compile(r"(?:\{|%7B)([a-z0-9_]{1,20})(?:\}|%7D)", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\]")
 _SAFE = "/:?#[]@!$&'()*+,;=%-._~"
 
@@ -79,7 +78,8 @@ def completed(url: str, expansions: Mapping[str, str], passed: Mapping[str, str]
         return found[0] if value is None else quote(value.encode("utf-8", "replace"), safe="")
 
     def filled(text: str) -> str:
-        return quote(_ENCODED_MACRO.sub(expand, _MACRO.sub(expand, text)), safe=_SAFE)
+        # Once over the text: a value that looks like a macro is a value.
+        return quote(_MACRO.sub(expand, text), safe=_SAFE)
 
     query = filled(parts.query)
     present = {pair.partition("=")[0] for pair in query.split("&")}
