@@ -2,12 +2,13 @@
 
 `begin` is a write transaction (BEGIN IMMEDIATE on SQLite, so two writers queue instead of failing at
 COMMIT), `reading` a consistent snapshot. Write transactions stay under 250 ms: whoever holds one keeps
-the others waiting.
+the others waiting. On PostgreSQL writers run side by side; where that would be wrong they `lock`.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import IntEnum
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ import pysqlite3
 from numpy.typing import NDArray
 from sqlalchemy import (
     ARRAY,
+    URL,
     BigInteger,
     ColumnElement,
     Connection,
@@ -27,12 +29,14 @@ from sqlalchemy import (
     cast,
     create_engine,
     event,
+    exc,
     func,
     literal,
     make_url,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.sql.compiler import SQLCompiler
 
 #: 3.7.0 to 3.51.2 can lose a transaction when a WAL is reset while another process reads it.
@@ -44,15 +48,34 @@ BLOCK = 50_000
 #: For statements that are compiled once, ahead of any connection.
 _DIALECTS: dict[str, Any] = {
     "sqlite": sqlite.dialect(paramstyle="qmark"),
-    "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]
+    "postgresql": psycopg.dialect(paramstyle="format"),
 }
 
+#: What PostgreSQL answers when the batch is not to blame (classes of SQLSTATE): connection lost, rolled
+#: back for another's sake, out of resources, object in use, stopped by its operator, its disk, a standby.
+_PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 
-def connect(url: str, *, pool: int = 5) -> Engine:
-    """An engine for `url`, with the house's settings for durability on every connection."""
+#: Two wrote the same at once, and one of them must look again: serialization failure, deadlock, unique key.
+_RACED = frozenset({"40001", "40P01", "23505"})
+
+
+class Lock(IntEnum):
+    """What only one transaction of a PostgreSQL database does at a time."""
+
+    FACTS = 1  # of one workspace: what pipelines read and then add to
+    LEADER = 2
+    SETTINGS = 3
+
+
+def connect(url: str, *, pool: int = 5, timeout: float = 0) -> Engine:
+    """An engine for `url`, with the house's settings for durability on every connection.
+
+    `pool`: connections kept; as many again may be opened under load. `timeout`: seconds a statement may
+    take on PostgreSQL (0: any time).
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_size=pool, pool_pre_ping=True)
+        return _connect_postgresql(parsed, pool, timeout)
     check_sqlite()
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +83,35 @@ def connect(url: str, *, pool: int = 5) -> Engine:
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     return engine
+
+
+def _connect_postgresql(url: URL, pool: int, timeout: float) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    arguments: dict[str, Any] = {
+        "connect_timeout": 5,
+        # A server that vanished without a word is noticed in seconds, not in the kernel's two hours.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        "application_name": "clicktrail",
+        # A process that was stopped in its transaction must not hold its locks for ever.
+        "options": f"-c idle_in_transaction_session_timeout=60s -c statement_timeout={round(timeout * 1000)}",
+    }
+    given = dict(url.query)
+    if given.pop("pgbouncer", "") == "true":  # transaction pooling knows no prepared statements, no options
+        arguments |= {"prepare_threshold": None}
+        del arguments["options"]
+    found = url.set(query=given)
+    return create_engine(
+        found,
+        pool_size=pool,
+        max_overflow=pool,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={name: value for name, value in arguments.items() if name not in given},
+    )
 
 
 def check_sqlite() -> None:
@@ -100,7 +152,45 @@ def begin(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """One consistent snapshot for reads; rolled back."""
     with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         yield connection
+
+
+def lock(connection: Connection, what: Lock, of: int = 0) -> None:
+    """Wait until no other transaction does `what`, and keep others out until this one ends.
+
+    What is read after it is what the others have committed. On SQLite a write transaction is alone anyhow.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(int(what), of)))
+
+
+def leading(connection: Connection) -> bool:
+    """May this transaction derive? One in the whole database may, until it ends.
+
+    The lock is the transaction's own, so that a leader whose connection died has neither lock nor writes.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(int(Lock.LEADER), 0))))
+
+
+def passing(error: BaseException) -> bool:
+    """Does the error say nothing of what was written, only of the database: gone, busy, full?"""
+    if isinstance(error, exc.InterfaceError | exc.TimeoutError):
+        return True
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # SQLite; or PostgreSQL did not get to answer
+        return isinstance(error, exc.OperationalError)
+    return state[:2] in _PASSING
+
+
+def raced(error: BaseException) -> bool:
+    """Did another transaction come between? Then the same again will do."""
+    return isinstance(error, exc.DBAPIError) and getattr(error.orig, "sqlstate", None) in _RACED
 
 
 def insert(connection: Connection, table: Table) -> Any:
@@ -108,27 +198,51 @@ def insert(connection: Connection, table: Table) -> Any:
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def bulk(connection: Connection, statement: Executable, rows: Sequence[Sequence[object]]) -> None:
+def bulk(connection: Connection, statement: Executable, rows: Iterable[Sequence[object]]) -> None:
     """Run one INSERT or UPDATE for many rows, given as tuples in the order of its parameters.
 
     The statement is Core; the rows skip SQLAlchemy's per-row dictionaries, which cost more than SQLite.
+    An iterator of rows is read as it is bound, so that a hundred thousand tuples never exist at once.
     """
-    if not rows:
-        return
-    sql, names = _compiled(statement, connection.dialect.name)
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(sql, rows)
-    else:
-        connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
+    sql = _compiled(statement, connection.dialect.name)
+    with _cursor(connection, sql) as cursor:
+        cursor.executemany(sql, rows)
+
+
+@contextmanager
+def _cursor(connection: Connection, sql: str) -> Iterator[Any]:
+    """The driver's own cursor for `sql`, its errors told as SQLAlchemy tells them."""
+    cursor = connection.connection.cursor()
+    errors = connection.dialect.loaded_dbapi.Error
+    try:
+        yield cursor
+    except errors as error:
+        raise exc.DBAPIError.instance(sql, None, error, errors, dialect=connection.dialect) from error
+    finally:
+        cursor.close()
 
 
 @lru_cache(maxsize=256)
-def _compiled(statement: Executable, dialect: str) -> tuple[str, tuple[str, ...]]:
+def _compiled(statement: Executable, dialect: str) -> str:
     compiled = statement.compile(  # type: ignore[attr-defined]
         dialect=_DIALECTS[dialect]
     )
     assert isinstance(compiled, SQLCompiler)
-    return str(compiled), tuple(compiled.positiontup or compiled.params)
+    return str(compiled)
+
+
+def append(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Add rows that are new for certain, given as `columns` in order: COPY on PostgreSQL."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        return bulk(connection, inserting(table, "sqlite", *columns), rows)
+    copied = f"COPY {table.name} ({', '.join(columns)}) FROM STDIN"  # names of ours, from tables.py
+    with _cursor(connection, copied) as cursor, cursor.copy(copied) as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 @lru_cache(maxsize=64)
@@ -171,11 +285,9 @@ def _bind(table: Table, name: str) -> Any:
 
 
 def add(
-    connection: Connection, table: Table, rows: Sequence[Sequence[object]], columns: Sequence[str] = ()
+    connection: Connection, table: Table, rows: Iterable[Sequence[object]], columns: Sequence[str] = ()
 ) -> None:
     """Add measures to rollup cells; `rows` hold `columns` in order (default: all of `table`)."""
-    if not rows:
-        return
     bulk(connection, adding(table, connection.dialect.name, *columns), rows)
 
 

@@ -53,6 +53,8 @@ def table(name: str, *columns: SchemaItem, clustered: bool = False) -> Table:
 BIG = BigInteger().with_variant(Integer(), "sqlite")
 SMALL = SmallInteger().with_variant(Integer(), "sqlite")
 MIDDLE = Integer()
+# Compared and sorted by its bytes on every engine: no locale decides what is equal or comes first.
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 Kind = TypeEngine[int]
 
 
@@ -73,7 +75,7 @@ def maybe(name: str, kind: Kind = BIG) -> Column[int | None]:
 
 
 def text(name: str) -> Column[str]:
-    return Column(name, Text(), nullable=False, server_default="")
+    return Column(name, TEXT, nullable=False, server_default="")
 
 
 # --- What an operator configures -------------------------------------------------------------------
@@ -81,13 +83,13 @@ def text(name: str) -> Column[str]:
 workspaces = table(
     "workspaces",
     serial(),
-    Column("slug", Text(), nullable=False, unique=True),
+    Column("slug", TEXT, nullable=False, unique=True),
     text("name"),
-    Column("timezone", Text(), nullable=False, server_default="UTC"),
-    Column("reporting_currency", Text(), nullable=False, server_default="EUR"),
-    Column("week_start", Text(), nullable=False, server_default="monday"),
+    Column("timezone", TEXT, nullable=False, server_default="UTC"),
+    Column("reporting_currency", TEXT, nullable=False, server_default="EUR"),
+    Column("week_start", TEXT, nullable=False, server_default="monday"),
     Column("secret", Bytes(), nullable=False),  # signs click ids
-    Column("settings", Text(), nullable=False, server_default="{}"),  # JSON: workspaces.WorkspaceSettings
+    Column("settings", TEXT, nullable=False, server_default="{}"),  # JSON: workspaces.WorkspaceSettings
     whole("created_at"),
     maybe("archived_at"),
 )
@@ -98,7 +100,7 @@ keys = table(
     whole("workspace"),
     text("scope"),
     text("name"),
-    Column("digest", Text(), nullable=False, unique=True),  # hex SHA-256; the key itself is shown once
+    Column("digest", TEXT, nullable=False, unique=True),  # hex SHA-256; the key itself is shown once
     text("prefix"),
     whole("created_at"),
     maybe("revoked_at"),
@@ -139,16 +141,16 @@ campaigns = table(
     text("name"),
     whole("channel_id"),
     text("audience"),  # '', prospecting, retargeting
-    Column("status", Text(), nullable=False, server_default="active"),  # active, paused, ended
+    Column("status", TEXT, nullable=False, server_default="active"),  # active, paused, ended
     text("landing_url"),
     text("fallback_url"),
-    Column("allowed_hosts", Text(), nullable=False, server_default="[]"),
-    Column("match", Text(), nullable=False, server_default="[]"),  # JSON list of rules
+    Column("allowed_hosts", TEXT, nullable=False, server_default="[]"),
+    Column("match", TEXT, nullable=False, server_default="[]"),  # JSON list of rules
     whole("pass_parameters", 0, SMALL),
     maybe("margin_rate"),  # 10^-6 of revenue
     maybe("starts_on"),
     maybe("ends_on"),
-    Column("windows", Text(), nullable=False, server_default="{}"),  # JSON {"click": 30, ...} days
+    Column("windows", TEXT, nullable=False, server_default="{}"),  # JSON {"click": 30, ...} days
     whole("known", 1, SMALL),  # 0: seen in events, registered by nobody
     maybe("archived_at"),
     UniqueConstraint("workspace", "slug"),
@@ -173,7 +175,7 @@ ads = table(
     text("ad_group"),
     text("creative"),
     text("landing_url"),
-    Column("segment", Text(), nullable=False, server_default="{}"),
+    Column("segment", TEXT, nullable=False, server_default="{}"),
     whole("known", 1, SMALL),
     maybe("archived_at"),
     UniqueConstraint("workspace", "campaign_id", "slug"),
@@ -198,12 +200,12 @@ goals = table(
     text("slug"),
     text("name"),
     text("kind"),  # lead, sale
-    Column("count", Text(), nullable=False, server_default="every"),  # every, once_per_click, once_per_person
+    Column("count", TEXT, nullable=False, server_default="every"),  # every, once_per_click, once_per_person
     whole("primary", 0, SMALL),
     maybe("value"),
     text("currency"),
     maybe("probability"),  # 10^-6
-    Column("windows", Text(), nullable=False, server_default="{}"),
+    Column("windows", TEXT, nullable=False, server_default="{}"),
     whole("known", 1, SMALL),
     maybe("archived_at"),
     UniqueConstraint("workspace", "slug"),
@@ -234,8 +236,8 @@ spend = table(
     "spend",
     key("workspace"),
     key("day"),
-    Column("source", Text(), primary_key=True),
-    Column("account", Text(), primary_key=True),
+    Column("source", TEXT, primary_key=True),
+    Column("account", TEXT, primary_key=True),
     key("campaign_id"),
     key("ad_id"),  # 0: a campaign-level row, the total of its ad rows
     whole("amount"),
@@ -251,9 +253,9 @@ spend = table(
 fx_rates = table(
     "fx_rates",
     key("workspace"),
-    Column("currency", Text(), primary_key=True),
+    Column("currency", TEXT, primary_key=True),
     key("day"),
-    Column("base", Text(), primary_key=True),
+    Column("base", TEXT, primary_key=True),
     text("rate"),  # exact decimal: units of base for one unit of currency
     clustered=True,
 )
@@ -375,7 +377,7 @@ sightings = table(
     text("click_id"),
     text("lead_id"),
     text("nodes"),  # JSON list of identity nodes
-    Column("clicks", Text(), nullable=False, server_default="[]"),  # JSON: our click ids, read
+    Column("clicks", TEXT, nullable=False, server_default="[]"),  # JSON: our click ids, read
     text("details"),
     Index("sightings_conversion", "workspace", "conversion"),
 )
@@ -418,7 +420,7 @@ rejected_counts = table(
     "rejected_counts",
     key("workspace"),
     key("day"),
-    Column("code", Text(), primary_key=True),
+    Column("code", TEXT, primary_key=True),
     whole("count"),
 )
 
@@ -494,7 +496,7 @@ conversions = table(
     whole("device", 0, SMALL),
     whole("consent_denied", 0, SMALL),
     text("nodes"),  # JSON: the identity nodes of all its sightings
-    Column("clicks", Text(), nullable=False, server_default="[]"),  # JSON: our click ids it named, read
+    Column("clicks", TEXT, nullable=False, server_default="[]"),  # JSON: our click ids it named, read
     text("lead_id"),
     text("issues"),  # JSON: refund_exceeds_value, refund_currency, value_conflict, ...
     whole("credit_version", 0, MIDDLE),
@@ -623,7 +625,7 @@ def credit(name: str, *keys_: str) -> Table:
     return table(
         name,
         *(key(k) for k in ("workspace", "basis", "model", *keys_, "kind", "goal_id", "state")),
-        Column("currency", Text(), primary_key=True),
+        Column("currency", TEXT, primary_key=True),
         key("rated", SMALL),  # 0: no exchange rate yet; its reported sums are 0 and unknown
         whole("count"),  # results, in 10^-6
         whole("net_count"),  # without those refunded in full

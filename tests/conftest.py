@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import engines
+
 
 def wait_until(true: Callable[[], object], *, seconds: float = 30) -> None:
     """Return as soon as `true()` is; fail when it has not become so."""
@@ -62,7 +64,7 @@ class Clicktrail:
         with (self.data.parent / f"{self.data.name}.log").open("a") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments],
-                env=os.environ | settings,
+                env=os.environ | engines.environment(self.data) | settings,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 pass_fds=pass_fds,
@@ -102,6 +104,13 @@ class Clicktrail:
     def client(self, scope: str = "") -> httpx.Client:
         """An HTTP client, with the key of `scope`; close it (it is a context manager)."""
         return httpx.Client(base_url=self.url, headers=self.as_(scope) if scope else {}, timeout=30)
+
+
+@pytest.fixture(autouse=True)
+def _databases(tmp_path: Path) -> Iterator[None]:
+    """The databases of a test end with it."""
+    yield
+    engines.drop(tmp_path)
 
 
 @pytest.fixture(scope="session")

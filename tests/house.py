@@ -15,9 +15,10 @@ from sqlalchemy import Connection, Engine, select
 from app import db, tables, workspaces
 from app.attribution.leader import lead
 from app.inbox.records import Slice
-from app.model import KINDS, Event, Record, number
+from app.model import Event, Record, number
 from app.pipeline import recount
 from app.pipeline.run import Pipeline
+from tests import engines
 
 NOON = 1_790_000_000_000_000  # 2026-09-21 13:33:20 UTC: a Monday
 FILE = b"0123456789abcdef"
@@ -53,8 +54,7 @@ class House:
 
     @classmethod
     def build(cls, folder: Path, **workspace: object) -> "House":
-        engine = db.connect(f"sqlite:///{folder / 'house.db'}")
-        tables.metadata.create_all(engine)
+        engine = engines.connect(folder)
         with db.begin(engine) as connection:
             workspaces.add_workspace(connection, "main", now=NOON, **workspace)
         return cls(engine, Pipeline(engine, lambda: NOON))

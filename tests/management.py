@@ -11,9 +11,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import Engine, Table, select
 
-from app import db, deps, tables, workspaces
+from app import db, deps, workspaces
 from app.main import create_app
 from app.settings import Settings
+from tests import engines
 
 NOW = 1_795_305_600_000_000  # 2026-11-22T00:00:00Z
 SCOPES = ("public", "server", "read", "admin")
@@ -65,10 +66,10 @@ class House:
 
 def build(folder: Path) -> House:
     clock = Clock()
-    app = create_app(Settings(data=folder), clock=clock).framework
+    engine = engines.connect(folder)
+    settings = Settings(data=folder, database_url=engines.url(folder))
+    app = create_app(settings, clock=clock).framework
     service: deps.Service = app.state.service
-    engine = service.engine
-    tables.metadata.create_all(engine)
     house = House(engine, service, app, clock, 0, 0)
     with db.begin(engine) as connection:
         house.workspace = workspaces.add_workspace(connection, "first", now=NOW, timezone="Europe/Oslo")

@@ -13,7 +13,7 @@ COLUMNS = tuple(column.name for column in tables.events.columns if column.name !
 
 def append(connection: Connection, rows: Sequence[Sequence[object]]) -> None:
     """Add events; `rows` hold tables.events's columns after `id`, in its order."""
-    db.bulk(connection, db.inserting(tables.events, connection.dialect.name, *COLUMNS), rows)
+    db.append(connection, tables.events, COLUMNS, rows)
 
 
 #: The columns of a journey, all of them in the index `events_journey`: the table itself is not read.

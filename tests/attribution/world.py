@@ -20,6 +20,7 @@ from app.conversions.rules import Adjustment, Conversion, fold
 from app.conversions.rules import Sighting as Report
 from app.model import KINDS, MODELS, node
 from app.money import split
+from tests import engines
 from tests.attribution import law
 
 NOW = 1_760_000_000_000_000
@@ -152,8 +153,7 @@ class World:
 
 
 def world(folder: Path) -> World:
-    engine = db.connect(f"sqlite:///{folder / 'clicktrail.db'}")
-    tables.metadata.create_all(engine)
+    engine = engines.connect(folder)
     found = World(engine)
     found.put(tables.workspaces, id=1, slug="one", secret=b"", timezone="Asia/Kathmandu")
     return found

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from app import db, tables
 from app.collect.beacon import beacon
 from app.collect.click import click
 from app.collect.door import Doors
@@ -21,6 +20,7 @@ from app.collect.receipts import Outcomes
 from app.inbox.sqlite import Inbox, Queue
 from app.model import Event, Record, Refusal
 from app.workspaces import Ad, Campaign, Snapshot, Snapshots, Workspace, WorkspaceSettings, digest
+from tests import engines
 
 NOW = 1_790_000_000_000_000  # 2026-09-21 13:33:20 UTC
 PUBLIC, SERVER, READ = "ct_pub_one", "ct_srv_one", "ct_read_one"
@@ -184,8 +184,7 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
         reserve_bytes=0,
         clock=lambda: time.time_ns() // 1000,
     )
-    engine = db.connect(f"sqlite:///{tmp_path / 'main.db'}")
-    tables.metadata.create_all(engine)
+    engine = engines.connect(tmp_path)
     doors = Doors(inbox=inbox, snapshots=snapshots, outcomes=Outcomes(engine), clock=clock)
     queue = Queue(tmp_path / "inbox")
     await inbox.start()

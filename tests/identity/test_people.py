@@ -11,6 +11,7 @@ from app import db, tables
 from app.identity import store
 from app.identity.rules import EVER, Membership, Neighbour, is_junk, people
 from app.model import NODES
+from tests import engines
 
 V, U, E = NODES["visitor"], NODES["user"], NODES["email"]
 Edge = tuple[tuple[int, int], tuple[int, int], int]  # (node, kind), (node, kind), first seen
@@ -99,9 +100,7 @@ def stored(engine: db.Engine, edges: Sequence[Edge], *, together: bool) -> set[t
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> db.Engine:
-    engine = db.connect(f"sqlite:///{tmp_path_factory.mktemp('people') / 'x.db'}")
-    tables.metadata.create_all(engine)
-    return engine
+    return engines.connect(tmp_path_factory.mktemp("people"))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -118,8 +117,7 @@ def test_people_do_not_depend_on_the_order_of_edges(
 
 
 def test_a_conversion_on_a_shared_device_is_its_named_users(tmp_path: Path) -> None:
-    engine = db.connect(f"sqlite:///{tmp_path / 'x.db'}")
-    tables.metadata.create_all(engine)
+    engine = engines.connect(tmp_path)
     stored(engine, [((1, V), (8, U), 10), ((1, V), (9, U), 20)], together=True)
     with db.reading(engine) as connection:
         named, before, after, nobody = store.resolve(

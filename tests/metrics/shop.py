@@ -16,6 +16,7 @@ from app import db, tables, workspaces
 from app.metrics import formats, query, run
 from app.model import DEVICES, KINDS, MODELS, QUARTER, STATES, country_number
 from app.money import MICROS, parse_amount, split
+from tests import engines
 
 NOW = 1_795_305_600_000_000  # 2026-11-22T00:00:00Z
 DAY = "2026-11-10"
@@ -30,8 +31,7 @@ class Shop:
     """One workspace. Campaigns, ads and the like are made when they are first named."""
 
     def __init__(self, folder: Path, **workspace: object) -> None:
-        self.engine: Engine = db.connect(f"sqlite:///{folder / 'shop.db'}")
-        tables.metadata.create_all(self.engine)
+        self.engine: Engine = engines.connect(folder)
         fields = {"timezone": "Europe/Oslo", "reporting_currency": "EUR", **workspace}
         with db.begin(self.engine) as connection:
             self.id = workspaces.add_workspace(connection, "shop", now=NOW, **fields)
