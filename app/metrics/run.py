@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from app import tables
 from app.metrics import gather, meta, plan, prices
-from app.metrics.catalogue import BY_SLUG, PARTS, TIME, Family, Metric
+from app.metrics.catalogue import BY_SLUG, PARTS, TIME, Family, Metric, families, parts
 from app.metrics.columns import Column
 from app.metrics.cost import Measure
 from app.metrics.frame import distinct
@@ -79,11 +79,24 @@ def _earliest(connection: Connection, workspace: int) -> int:
 
 def answer(connection: Connection, of: House, query: Query) -> Answer:
     """The report that `query` asks for."""
-    deals = prices.deals(connection, of.id)
-    scheme = plan.make(query, zone=of.timezone, reporting=of.currency, narrowed=narrowed(deals))
-    names = Names(connection, of.id, query)
+    deals = prices.deals(connection, of.id) if _costly(query) else []
+    return told(reading(connection, of, query, narrowed(deals)), of, deals)
+
+
+def _costly(query: Query) -> bool:
+    return "cost" in families(parts(BY_SLUG[slug] for slug in query.metrics))
+
+
+def reading(connection: Connection, of: House, query: Query, keys: frozenset[str]) -> Reader:
+    """How `query` is read; `keys` are those that deals are scoped by."""
+    scheme = plan.make(query, zone=of.timezone, reporting=of.currency, narrowed=keys)
     native = query.currency != of.currency or any(d.key == "currency" for d in query.dimensions)
-    reader = Reader(connection, of.id, query, scheme, names, of.timezone, native)
+    return Reader(connection, of.id, query, scheme, Names(connection, of.id, query), of.timezone, native)
+
+
+def told(reader: Reader, of: House, deals: Sequence[Deal]) -> Answer:
+    """The report, read as its reader's plan says."""
+    query, scheme = reader.query, reader.plan
     money = _prices(reader, of, deals)
     grid = gather.grid(reader, money)
     labels, rows, size, strange = _rows(reader, grid)
@@ -93,8 +106,8 @@ def answer(connection: Connection, of: House, query: Query) -> Answer:
     totals = _mixed(reader, metrics, totals, labels)
     order = _order(query, labels, columns)
     page = order[query.offset : query.offset + query.limit]
-    told = meta.written(reader, money, grid, metrics, columns, totals)
-    told |= {"unknown": _unknown(query, labels, strange), "rows": size, "truncated": len(page) < size}
+    about = meta.written(reader, money, grid, metrics, columns, totals)
+    about |= {"unknown": _unknown(query, labels, strange), "rows": size, "truncated": len(page) < size}
     anyone = np.zeros(size, dtype=bool)
     for (codes, _), odd in zip(labels, strange, strict=True):
         anyone |= np.isin(codes, sorted(odd))
@@ -105,7 +118,7 @@ def answer(connection: Connection, of: House, query: Query) -> Answer:
         unregistered=anyone[page],
         columns=[_taken(column, page) for column in columns],
         totals=totals,
-        meta=told,
+        meta=about,
     )
 
 
@@ -194,15 +207,15 @@ def _taken(column: Column, page: Rows) -> Column:
 def _columns(
     metrics: Sequence[Metric], scheme: Plan, grid: Grid, rows: Rows, size: int, *, whole: bool
 ) -> list[Column]:
-    parts = {
+    summed = {
         name: _summed(grid.measures[name], rows, size, whole=whole)
         if name in grid.measures
         else _absent(_why_absent(name, scheme), size)
         for name in scheme.parts
     }
-    _without_value(parts, grid, rows, size)
-    parts[""] = Column(np.zeros(size, dtype=np.int64), np.ones(size, dtype=bool))
-    return [metric.function(parts) for metric in metrics]
+    _without_value(summed, grid, rows, size)
+    summed[""] = Column(np.zeros(size, dtype=np.int64), np.ones(size, dtype=bool))
+    return [metric.function(summed) for metric in metrics]
 
 
 def _summed(measure: Measure, rows: Rows, size: int, *, whole: bool) -> Column:
@@ -244,7 +257,7 @@ def _why_absent(name: str, scheme: Plan) -> str:
     return next((scheme.unknown[family] for family in wanted if family in scheme.unknown), "not_measured")
 
 
-def _without_value(parts: dict[str, Column], grid: Grid, rows: Rows, size: int) -> None:
+def _without_value(summed: dict[str, Column], grid: Grid, rows: Rows, size: int) -> None:
     """Sales none of which carries a value have a revenue that nobody knows."""
     if "valued" not in grid.measures or "sales" not in grid.measures:
         return
@@ -254,9 +267,9 @@ def _without_value(parts: dict[str, Column], grid: Grid, rows: Rows, size: int) 
     if not nameless.any():
         return
     for name in ("revenue", "revenue_gross"):
-        if name in parts:
-            column = parts[name]
-            parts[name] = Column(
+        if name in summed:
+            column = summed[name]
+            summed[name] = Column(
                 column.values, column.known & ~nameless, {**column.why, "no_value": nameless}
             )
 

@@ -32,12 +32,12 @@ DIMENSIONS = st.lists(
     st.sampled_from(
         ["time:day", "time:week", "channel", "campaign", "ad", "partner", "country", "device", "goal"]
     ),
-    unique=True,
+    unique_by=lambda slug: slug.partition(":")[0],
     max_size=3,
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     places=st.lists(PLACES, max_size=6),
     results=st.lists(RESULTS, max_size=6),
