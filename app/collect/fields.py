@@ -32,7 +32,10 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,60}")
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _CONVERSION = re.compile(r"cv_[0-9a-f]{16}")
-_UNEXPANDED = re.compile(r"\$?\{\{?[\w.:\- ]{1,60}\}?\}|\[[A-Z_]{2,40}\]|%%[\w]{2,40}%%")
+_UNEXPANDED = re.compile(
+    r"\$?\{\{?[\w.:\- ]{1,60}\}?\}|\[[A-Za-z][\w.\-]{1,40}\]|#[A-Za-z][\w.\-]{1,40}#|"
+    r"%%?[A-Za-z][\w.\-]{1,40}%%?|\$[A-Za-z][\w.\-]{1,40}\$|__[A-Z0-9_]{2,40}__|REPLACE|OPTIONAL"
+)
 
 
 class Bad(Exception):
@@ -307,7 +310,8 @@ def timely(at: int, now: int) -> int:
 
 
 def unexpanded(value: str) -> bool:
-    """Whether a template's macro was sent instead of its value: {payout}, ${CLICK}, [CLICKID], %%X%%."""
+    """Whether a template's macro was sent instead of its value, in any of the ways that networks write
+    them: {payout}, {{payout}}, ${PAYOUT}, [payout], #payout#, %payout%, $payout$, __PAYOUT__, REPLACE."""
     return _UNEXPANDED.fullmatch(value) is not None
 
 
