@@ -96,6 +96,8 @@ def _announce(plan: "Plan", url: str, prepared: bytes) -> list[subprocess.Popen[
         print(f"The keys of workspace {made['workspace']}, shown this once:\n")
         _print_keys(keys)
         print()
+    elif plan.workspace:
+        print(f"Workspace {plan.workspace} is there; `clicktrail key create` makes further keys.", flush=True)
     print(f"Clicktrail is serving on {url}", flush=True)
     if not keys or made["workspace"] != plan.workspace:
         return []

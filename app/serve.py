@@ -43,6 +43,12 @@ class Child:
     ready: bool = False
     kill_at: float | None = None  # it was told to leave, and is killed then
 
+    def deadline(self) -> float | None:
+        """When it is killed unless it has left, or got ready."""
+        if self.kill_at is not None:
+            return self.kill_at
+        return None if self.ready else self.started + READY_WITHIN
+
 
 @dataclass(eq=False)
 class Place:
@@ -80,9 +86,20 @@ def listener(host: str, port: int) -> socket.socket:
 
 def address(bound: socket.socket) -> str:
     """The URL at which a socket is reached from this machine."""
+    if bound.family == socket.AF_UNIX:
+        return f"unix:{bound.getsockname()}"
     host, port = bound.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def has_terminal() -> bool:
+    """There is a person at a terminal that this process belongs to."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def command(environment: Mapping[str, str], *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -112,6 +129,7 @@ class Parent:
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; SIGHUP rolls. Returns the exit status."""
         self.selector = selectors.DefaultSelector()
+        self.attended = has_terminal()
         signals, wake = socket.socketpair()
         for end in (signals, wake):
             end.setblocking(False)
@@ -141,8 +159,9 @@ class Parent:
 
     def _heed(self, numbers: bytes) -> None:
         for number in numbers:
-            if number in (signal.SIGTERM, signal.SIGINT):
-                self._stop()
+            hung_up = number == signal.SIGHUP and self.attended and not has_terminal()
+            if hung_up or number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()  # a closed terminal says SIGHUP too, and means it
             elif number == signal.SIGHUP and self.announced and self.preparing is None:
                 log.info("rolling")
                 self._prepare()
@@ -200,9 +219,7 @@ class Parent:
 
     def _patience(self) -> float | None:
         """Seconds until something is due although nobody says anything; None: wait for ever."""
-        children = self._children()
-        due = [child.kill_at for child in children if child.kill_at is not None]
-        due += [child.started + READY_WITHIN for child in children if not child.ready]
+        due = [deadline for child in self._children() if (deadline := child.deadline()) is not None]
         due += [place.start_at for place in self.places if place.holder is None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -213,10 +230,10 @@ class Parent:
         if self.preparing is not None and self.preparing.poll() is not None:
             self._prepared(self.preparing)
         for child in self._children():
-            if child.process.poll() is None:
-                late = not child.ready and now > child.started + READY_WITHIN
-                if late or (child.kill_at is not None and now > child.kill_at):
-                    child.process.kill()
+            deadline = child.deadline()
+            if deadline is not None and now > deadline and not _gone(child):
+                child.process.kill()
+                child.kill_at = now + 1
         for leaver in [one for one in self.leavers if _gone(one)]:
             self._bury(leaver)
             self.leavers.remove(leaver)
@@ -232,14 +249,16 @@ class Parent:
         with process.stdout:
             answer = process.stdout.read()
         self.preparing = None
+        if self.stopping:
+            return
         if process.returncode != 0:
             log.error("prepare_failed", status=process.returncode, serving=self.announced)
             if not self.announced:
                 self.stopping, self.status = True, 1
-        elif not self.places and not self.stopping:
+        elif not self.places:
             self.prepared = answer
             self.places = [Place("web") for _ in range(self.plan.web_processes)] + [Place("worker")]
-        elif not self.stopping:
+        else:
             for place in self.places:
                 self._replace(place)
 
@@ -251,7 +270,8 @@ class Parent:
 
     def _look_after_place(self, place: Place, now: float) -> None:
         if place.successor is not None and _gone(place.successor):
-            log.error("successor_failed", role=place.role, status=place.successor.process.returncode)
+            if not self.stopping:
+                log.error("successor_failed", role=place.role, status=place.successor.process.returncode)
             self._bury(place.successor)
             place.successor = None
         if place.holder is not None and _gone(place.holder):

@@ -199,6 +199,28 @@ def test_a_socket_handed_over_by_systemd_is_used(start_clicktrail: Callable[...,
             assert client.get("/healthz").status_code == 200
 
 
+def test_closing_the_terminal_ends_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    attended = (
+        "import fcntl, os, subprocess, sys, termios; os.setsid(); "
+        "fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0); os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    master, slave = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", attended, str(slave), *command],
+        pass_fds=[slave],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.close(slave)
+        assert process.stdout is not None
+        assert any(line.startswith("Clicktrail is serving") for line in process.stdout)
+        left = psutil.Process(process.pid).children(recursive=True)
+        os.close(master)
+        assert process.wait(timeout=30) == 0
+    assert len(left) == 2 and not any(child.is_running() for child in left)
+
+
 def test_children_are_started_again_ever_more_slowly() -> None:
     waits = [backoff(failures) for failures in range(1, 12)]
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
