@@ -6,6 +6,7 @@ summed only over the cells where `cost` is known, so that both sides of a ratio 
 docs/metrics.md shows this table; a test compares the two.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -224,15 +225,16 @@ DIMENSIONS: tuple[Dimension, ...] = (
 )
 
 SEGMENT = "segment."
+SEGMENT_NAME = re.compile(r"[\w .:-]{1,64}")  # it becomes part of a JSON path
 DIMENSION_SLUGS = (*(dimension.slug for dimension in DIMENSIONS), "segment.<name>")
 _DIMENSIONS = {dimension.slug: dimension for dimension in DIMENSIONS}
 TIME = frozenset({"time:hour", "time:day", "time:week", "time:month"})
 
 
 def dimension(slug: str) -> Dimension | None:
-    """The dimension of that name; any `segment.<name>` is one."""
+    """The dimension of that name; any `segment.<name>` is one (letters of any script, digits, ` .:-_`)."""
     name = slug.removeprefix(SEGMENT)
-    if slug.startswith(SEGMENT) and 0 < len(name) <= 64:
+    if slug.startswith(SEGMENT) and SEGMENT_NAME.fullmatch(name):
         return Dimension(slug, f"Segment {name}", slug, _TOUCHED)
     return _DIMENSIONS.get(slug)
 

@@ -35,6 +35,8 @@ def refused(**raw: Any) -> InvalidInput:
         ({"dimensions": ["campain"]}, "dimensions[0]", "campaign"),
         ({"dimensions": ["time:day", "time:week"]}, "dimensions", "one time dimension"),
         ({"dimensions": ["segment."]}, "dimensions[0]", "dimension"),
+        ({"dimensions": ["segment.a\"b"]}, "dimensions[0]", "dimension"),
+        ({"dimensions": ["segment.a\0b"]}, "dimensions[0]", "dimension"),
         ({"timezone": "Europe/Olso"}, "timezone", "Europe/Oslo"),
         ({"timezone": "../../etc/passwd"}, "timezone", "timezone"),
         ({"currency": "EURO"}, "currency", "EUR"),
