@@ -1,0 +1,231 @@
+"""Clicktrail with one bug planted, for the tests that must turn red by it: negative controls.
+
+    python planted.py BUG -m MODULE [ARGUMENTS]
+
+runs MODULE as `python -m` would after breaking one function, in the parent and in every process that it
+starts. Each bug is one that such a service may well have; the waits in some of them only make wide what
+would be a narrow gap between two steps, so that few kills suffice to fall into it.
+"""
+
+import contextlib
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pysqlite3 import dbapi2 as sqlite
+from sqlalchemy import Connection, Engine
+
+from app import db, serve, worker
+from app.attribution import leader, tasks
+from app.attribution.leader import Notes
+from app.collect import pixel
+from app.errors import Unavailable
+from app.inbox import segment
+from app.inbox.records import Position, Slice
+from app.inbox.sqlite import Inbox
+from app.pipeline import run, steps, store
+from app.pipeline.run import PASSING, Pipeline
+
+GAP = 0.2  # seconds between two steps that should have been one
+
+
+# --- In the web process -------------------------------------------------------------------------------
+
+
+def acknowledged_before_commit() -> None:
+    """The doors answer when a batch is handed to the writer, not when it is on disk."""
+    hand_over, write = Inbox._hand_over, segment.Segment.write
+
+    def eager(self: Inbox) -> None:
+        batch = self._batch
+        hand_over(self)
+        if batch is not None and batch is not self._batch and not batch.landed.done():
+            batch.landed.set_result(Position(bytes(16), 1, len(batch.records)))
+
+    def late(self: segment.Segment, records: Sequence[bytes]) -> int:
+        time.sleep(GAP / 4)
+        return write(self, records)
+
+    Inbox._hand_over = eager  # type: ignore[method-assign]
+    segment.Segment.write = late  # type: ignore[method-assign]
+
+
+def write_error_swallowed() -> None:
+    """A failed write to the inbox is taken for a good one."""
+    write = segment.Segment.write
+
+    def careless(self: segment.Segment, records: Sequence[bytes]) -> int:
+        try:
+            return write(self, records)
+        except sqlite.Error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            return 1
+
+    segment.Segment.write = careless  # type: ignore[method-assign]
+
+
+def unavailable_told_as_accepted() -> None:
+    """The pixel says accepted whatever the inbox says."""
+
+    async def hopeful(doors: Any, event: Any) -> tuple[bytes, bytes]:
+        with contextlib.suppress(Unavailable):
+            await doors.inbox.add(pixel.encode(event))
+        return pixel._ACCEPTED
+
+    pixel._store = hopeful
+
+
+def file_removed_when_closed() -> None:
+    """A web process that leaves takes its inbox file along."""
+    close = segment.Segment.close
+
+    def tidy(self: segment.Segment) -> None:
+        close(self)
+        segment.unlink(self.path)
+
+    segment.Segment.close = tidy  # type: ignore[method-assign]
+
+
+# --- In the worker ------------------------------------------------------------------------------------
+
+
+def cursor_moved_first() -> None:
+    """The cursor moves in a transaction before the one that stores the batch."""
+    commit = Pipeline._commit
+
+    def hasty(self: Pipeline, slices: Sequence[Slice]) -> None:
+        _move_cursors(self, slices)
+        time.sleep(GAP)
+        commit(self, slices)
+
+    Pipeline._commit = hasty  # type: ignore[method-assign]
+
+
+def cursor_kept_in_memory() -> None:
+    """The cursor is written nowhere: a worker started anew begins at the beginning."""
+    memory: dict[bytes, int] = {}
+    cursors, advance = store.cursors, store.advance
+
+    def forgetful(connection: Connection, file: bytes, sequence: int, now: int) -> None:
+        if file == worker.FRESHNESS:
+            advance(connection, file, sequence, now)
+        else:
+            memory[file] = sequence
+
+    store.advance = forgetful
+    store.cursors = lambda connection: cursors(connection) | memory
+
+
+def storing_error_swallowed() -> None:
+    """A batch that the database could not take is passed over."""
+    take = Pipeline.take
+
+    def careless(self: Pipeline, slices: Sequence[Slice]) -> None:
+        try:
+            take(self, slices)
+        except PASSING:
+            while True:
+                try:
+                    return _move_cursors(self, slices)
+                except PASSING:
+                    time.sleep(GAP)
+
+    Pipeline.take = careless  # type: ignore[method-assign]
+
+
+def notes_taken_before_work() -> None:
+    """The leader takes its notes away in one transaction and acts on them in the next."""
+
+    def hasty(engine: Engine, clock: Callable[[], int], rebuild: Any) -> bool:
+        with db.begin(engine) as connection:
+            notes: Mapping[int, Notes] = leader._take(connection)
+        time.sleep(GAP)
+        with db.begin(engine) as connection:
+            for workspace, found in sorted(notes.items()):
+                leader.derive(connection, workspace, found, rebuild)
+            return bool(tasks.settle(connection, limit=leader.SETTLED, now=clock())) or bool(notes)
+
+    worker.lead = hasty
+
+
+def repeats_not_looked_up() -> None:
+    """Every event counts, whatever its id."""
+    kept = tuple(step for step in steps.STEPS if step is not steps.drop_repeats)
+
+    def blind(item: steps.Item, known: steps.Known) -> None:
+        item.key = b""
+
+    position = steps.STEPS.index(steps.drop_repeats)
+    steps.STEPS = (*kept[:position], blind, *kept[position:])
+
+
+def conflict_taken_for_repeat() -> None:
+    """The same id with other content is dropped without a word."""
+    drop_repeats = steps.drop_repeats
+
+    def deaf(item: steps.Item, known: steps.Known) -> None:
+        if drop_repeats(item, known) is not None:
+            item.outcome = "duplicate"
+
+    steps.STEPS = tuple(deaf if step is drop_repeats else step for step in steps.STEPS)
+
+
+def batch_dropped_for_one() -> None:
+    """A batch that cannot be stored is quarantined by its first record, and passed over."""
+
+    def coarse(self: Pipeline, slices: Sequence[Slice]) -> None:
+        try:
+            self._commit(slices)
+        except PASSING:
+            raise
+        except Exception as error:  # noqa: BLE001 - the bug is what follows
+            self.names = run.slugs.Names()
+            self._quarantine(slices[0], error)
+            _move_cursors(self, slices)
+
+    Pipeline.take = coarse  # type: ignore[method-assign]
+
+
+def _move_cursors(pipeline: Pipeline, slices: Sequence[Slice]) -> None:
+    with db.begin(pipeline.engine) as connection:
+        for part in slices:
+            store.advance(connection, part.file, part.sequences[-1], pipeline.clock())
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    plant.__name__: plant
+    for plant in (
+        acknowledged_before_commit,
+        write_error_swallowed,
+        unavailable_told_as_accepted,
+        file_removed_when_closed,
+        cursor_moved_first,
+        cursor_kept_in_memory,
+        storing_error_swallowed,
+        notes_taken_before_work,
+        repeats_not_looked_up,
+        conflict_taken_for_repeat,
+        batch_dropped_for_one,
+    )
+}
+
+
+def main() -> None:
+    bug, _, module, *arguments = sys.argv[1:]
+
+    def command(environment: Mapping[str, str], *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-P", __file__, bug, "-m", "app.child", *arguments]
+        return subprocess.Popen(words, env=environment, process_group=0, **options)
+
+    serve.command = command
+    BUGS[bug]()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

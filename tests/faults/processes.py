@@ -1,0 +1,206 @@
+"""The service's processes, and what is done to them: found through the parent, killed, held, made to fail."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import psutil
+from sqlalchemy import func, select
+
+from app import db, tables
+from app.worker import FRESHNESS
+from tests.conftest import Clicktrail, wait_until
+
+Role = Literal["web", "worker"]
+
+#: The id of clicks by which `open` asks whether the doors are up to date; no part of any ledger.
+PROBE = "probe"
+PLANTED = Path(__file__).with_name("planted.py")
+
+
+@dataclass
+class Service(Clicktrail):
+    """A service that is killed and started again: it keeps its settings, its port, and its planted bug."""
+
+    bug: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def open(self) -> "Service":
+        """Start, and return when the doors know the campaign that the load names."""
+        before = [str(PLANTED), self.bug] if self.bug else []
+        self.start(before=before, **self.settings)
+        with self.client("admin") as client:
+            said = {"slug": "spring", "name": "Spring", "landing_url": "https://shop.example/"}
+            assert client.post("/v1/campaigns", json=said).status_code in (201, 409)
+            wait_until(lambda: client.get(f"/c/spring?sub1={PROBE}").status_code == 302)
+        return self
+
+    def crash(self) -> None:
+        """SIGKILL the parent; return when nobody listens any more, so that it can be started again."""
+        self.stop(signal.SIGKILL)
+        wait_until(lambda: not self._listens())
+
+    def _listens(self) -> bool:
+        host, port = urlsplit(self.url).netloc.split(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def settled(self) -> None:
+        """Return when all that was accepted until now is stored, and all that follows from it derived."""
+        now = time.time_ns() // 1000
+        wait_until(lambda: all_in(self.data, since=now), seconds=120)
+
+    @property
+    def database(self) -> Path:
+        return self.data / "clicktrail.db"
+
+
+def processes(running: Clicktrail, role: Role) -> list[psutil.Process]:
+    """The parent's children of this role, the oldest first."""
+    assert running.process is not None
+    found = []
+    for child in psutil.Process(running.process.pid).children():
+        try:
+            if role in child.cmdline():
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return sorted(found, key=lambda child: child.create_time())
+
+
+def kill(running: Clicktrail, role: Role) -> None:
+    """SIGKILL the process of this role, as soon as there is one."""
+    wait_until(lambda: processes(running, role), seconds=60)
+    processes(running, role)[-1].kill()
+
+
+@contextmanager
+def held(running: Clicktrail, role: Role) -> Iterator[psutil.Process]:
+    """The process stands still meanwhile (SIGSTOP)."""
+    process = processes(running, role)[-1]
+    process.suspend()
+    try:
+        yield process
+    finally:
+        process.resume()
+
+
+# --- What failed system calls there are ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """System calls that fail. `when` is strace's: 5 the fifth of a thread, 5+ from the fifth on."""
+
+    calls: str
+    error: str
+    when: str
+
+    def __str__(self) -> str:
+        return f"{self.calls}:{self.error}:{self.when}"
+
+
+@dataclass(slots=True)
+class Injection:
+    """A fault at work."""
+
+    output: Path
+
+    def happened(self) -> int:
+        """How many calls failed so far."""
+        return self.output.read_text(errors="replace").count("(INJECTED)")
+
+
+def cannot_trace() -> str:
+    """Why strace cannot be used here; "" when it can."""
+    if shutil.which("strace") is None:
+        return "strace is not installed"
+    tried = subprocess.run(
+        ["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False
+    )
+    return "" if tried.returncode == 0 else f"strace may not trace: {tried.stderr.strip()[:200]}"
+
+
+@contextmanager
+def failing(process: psutil.Process, fault: Fault, folder: Path) -> Iterator[Injection]:
+    """In `process`, all its threads, these calls fail until the end of the block."""
+    output = folder / f"strace-{process.pid}-{fault.calls}-{fault.error}-{fault.when}.txt"
+    output.touch()
+    inject = f"inject={fault.calls}:error={fault.error}:when={fault.when}"
+    tracer = subprocess.Popen(
+        [
+            "strace",
+            "-f",
+            "-p",
+            str(process.pid),
+            "-o",
+            str(output),
+            "-e",
+            f"trace={fault.calls}",
+            "-e",
+            inject,
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert tracer.stderr is not None
+    try:
+        said = tracer.stderr.readline()
+        assert "attached" in said, said
+        yield Injection(output)
+    finally:
+        tracer.terminate()  # it lets go of the process, which goes on
+        tracer.communicate(timeout=60)
+
+
+# --- Being ready, being done --------------------------------------------------------------------------
+
+
+def readiness(running: Clicktrail) -> str:
+    """What /readyz names; "" when it is ready."""
+    with running.client() as client:
+        answer = client.get("/readyz")
+    found: Any = answer.json()
+    return "" if answer.status_code == 200 else str(found["inbox"])
+
+
+def stored(data: Path) -> int:
+    """How many facts the database holds."""
+    with reading(data) as connection:
+        return sum(
+            connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in (tables.events, tables.sightings, tables.adjustments)
+        )
+
+
+def all_in(data: Path, *, since: int) -> bool:
+    """Whether all that was accepted before `since` (us) is stored, and all that follows from it derived."""
+    with reading(data) as connection:
+        c = tables.cursors.c
+        fresh = connection.scalar(select(c.sequence).where(c.file == FRESHNESS)) or 0
+        waiting = sum(
+            connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in (tables.changes, tables.due)
+        )
+    return fresh > since and not waiting
+
+
+@contextmanager
+def reading(data: Path) -> Iterator[Any]:
+    engine = db.connect(f"sqlite:///{data}/clicktrail.db", pool=1)
+    try:
+        with db.reading(engine) as connection:
+            yield connection
+    finally:
+        engine.dispose()
