@@ -30,6 +30,10 @@ _PREVIEWS = re.compile(
 )
 
 
+#: Headers by which browsers say why they fetch, the standard one first.
+_PURPOSES: Mapping[bytes, None] = dict.fromkeys((b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
+
+
 class Guest(NamedTuple):
     """What the cookie says: `id` is "" where none may be kept; `header` is a Set-Cookie, if one is due."""
 
@@ -66,8 +70,12 @@ def first_party(headers: Headers) -> bool:
 
 def is_local(headers: Headers, scheme: str) -> bool:
     """Plain http on this very machine: the one place where a cookie goes without `Secure`."""
-    host = headers.get(b"host", b"")
-    return scheme == "http" and (host in _LOCAL or host.rpartition(b":")[0] in _LOCAL)
+    return scheme == "http" and _is_local(headers.get(b"host", b"")[:300])
+
+
+@lru_cache(maxsize=1_000)
+def _is_local(host: bytes) -> bool:
+    return host in _LOCAL or host.rpartition(b":")[0] in _LOCAL
 
 
 def _header(value: str, age: int, *, local: bool) -> bytes:
@@ -80,19 +88,26 @@ def hints(headers: Headers, method: str) -> tuple[str, ...]:
     found = []
     if method == "HEAD":
         found.append("head")
-    purpose = headers.get(b"sec-purpose") or headers.get(b"purpose") or headers.get(b"x-purpose")
-    if (purpose or headers.get(b"x-moz", b"")).lower().startswith((b"prefetch", b"preview", b"prerender")):
-        found.append("prefetch")
-    agent = headers.get(b"user-agent")
-    if agent is not None and _PREVIEWS.search(agent[:400]):
+    if not _PURPOSES.keys().isdisjoint(headers):
+        purpose = next(headers[name] for name in _PURPOSES if name in headers)
+        if purpose.lower().startswith((b"prefetch", b"preview", b"prerender")):
+            found.append("prefetch")
+    if _agent(headers.get(b"user-agent", b"")[:400])[1]:
         found.append("preview")
     return tuple(found)
 
 
 def user_agent(headers: Headers) -> str:
     """The browser's name for itself, at most 400 characters, without control characters."""
-    raw = headers.get(b"user-agent", b"")[:400].decode("latin-1")
-    return raw if raw.isprintable() else "".join(c for c in raw if c.isprintable())
+    return _agent(headers.get(b"user-agent", b"")[:400])[0]
+
+
+@lru_cache(maxsize=10_000)
+def _agent(raw: bytes) -> tuple[str, bool]:
+    """(the name, whether it is a link preview's): few names make most requests, and the search is slow."""
+    text = raw.decode("latin-1")
+    plain = text if text.isprintable() else "".join(c for c in text if c.isprintable())
+    return plain, _PREVIEWS.search(raw) is not None
 
 
 def address(peer: str, headers: Headers, trusted: Networks) -> str:

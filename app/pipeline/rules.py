@@ -66,14 +66,14 @@ CLICK_CHANNELS: dict[str, str] = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=20_000)
 def is_bot(user_agent: str) -> bool:
     """True for a declared robot, or for what no browser sends."""
     plain = user_agent.strip()
     return plain.casefold() in BARE_AGENTS or bool(is_crawler(plain))
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=20_000)
 def device(user_agent: str) -> int:
     """model.DEVICES of a user agent; 0 when there is none."""
     if not user_agent:
@@ -87,7 +87,7 @@ def device(user_agent: str) -> int:
     return DEVICES["desktop"] if DESKTOP.search(user_agent) else DEVICES["other"]
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=5_000)
 def host(url: str) -> str:
     """The lower-case host of a URL without "www."; "" when there is none."""
     try:
@@ -104,7 +104,7 @@ def is_payment_host(name: str, more: tuple[str, ...]) -> bool:
     return bool(tails & PAYMENT_HOSTS) or bool(tails.intersection(more))
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=10_000)
 def origin(utm_source: str, utm_medium: str, referrer_host: str) -> tuple[str, str]:
     """(source, medium): what the link says, else what the referrer shows, else ("", "") for direct."""
     if utm_source or utm_medium:
@@ -116,7 +116,7 @@ def origin(utm_source: str, utm_medium: str, referrer_host: str) -> tuple[str, s
     return referrer_host, "social" if SOCIAL.search(referrer_host) else "referral"
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=10_000)
 def channel(source: str, medium: str, click_kinds: tuple[str, ...]) -> str:
     """The channel slug of an origin; "" when nothing says."""
     plain_medium, plain_source = medium.strip().lower(), source.strip().lower()

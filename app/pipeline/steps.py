@@ -232,7 +232,7 @@ def _campaign_of(item: Item, view: View, named: str) -> str:
     return named
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=10_000)
 def _site(host: str) -> str:
     """The registrable domain, so that shop.example and www.example are one site."""
     found = _domains(host)
