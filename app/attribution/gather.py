@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from app import db, tables
 from app.attribution.journeys import CLICK, NEVER, Bits, Ints, Journeys, Touches, joined
 from app.attribution.ledger import Conversions
 from app.events.relational import JOURNEY, journeys, recorded
+from app.identity.rules import EVER
 from app.identity.store import Person, resolve
 
 NONE = np.zeros(0, dtype=np.int64)
@@ -35,13 +36,65 @@ class People:
 
 
 def people(connection: Connection, workspace: int, conversions: Conversions) -> People:
-    """Who made these conversions, as people are known now."""
-    asks = list(zip(conversions.occurred_at.tolist(), conversions.nodes, strict=True))
+    """Who made these conversions, as people are known now: identity.store.resolve, mostly as columns.
+
+    Nearly every conversion names one node, of one person or of nobody known; those are resolved all at
+    once, and only the others one by one. A test holds both to be the same.
+    """
+    c = tables.people.c
+    sizes = np.array([len(nodes) for nodes in conversions.nodes], dtype=np.int64)
+    every = np.array([node for nodes in conversions.nodes for node in nodes], dtype=np.int64)
+    known = _memberships(connection, workspace, c.node, np.unique(every))
+    node, first, times = np.unique(known[0], return_index=True, return_counts=True)
+    simple = sizes == 1
+    simple[simple] &= ~np.isin(every[np.repeat(simple, sizes)], node[times > 1])
+    own = every[np.repeat(simple, sizes)]
+
+    place = np.minimum(np.searchsorted(node, own), max(0, len(node) - 1))
+    linked = np.isin(own, node)
+    number = own.copy()
+    number[linked] = known[3][first[place[linked]]]
+    persons, index = np.unique(number, return_inverse=True)
+    rows = _memberships(connection, workspace, c.person, np.unique(number[linked]))
+    alone = np.flatnonzero(~np.isin(persons, number[linked]))
+    forever = np.full(len(alone), EVER)
+    members = np.concatenate(
+        [
+            np.array([np.searchsorted(persons, rows[3]), *rows[:3]]),
+            np.array([alone, persons[alone], -forever, forever]),
+        ],
+        axis=1,
+    )
+    of = np.zeros(len(sizes), dtype=np.int64)
+    of[simple] = index
+    return _others(connection, workspace, conversions, np.flatnonzero(~simple), People(of, members))
+
+
+def _others(
+    connection: Connection, workspace: int, conversions: Conversions, which: Ints, found: People
+) -> People:
+    """`found` with the people of the conversions at `which` as well, resolved one by one."""
+    if not len(which):
+        return found
+    asks = [(int(conversions.occurred_at[i]), conversions.nodes[i]) for i in which.tolist()]
+    start = int(found.members[0].max(initial=-1)) + 1
     numbers: dict[Person, int] = {}
-    found = resolve(connection, workspace, asks)
-    index = np.array([numbers.setdefault(person, len(numbers)) for person in found], dtype=np.int64)
-    rows = [(i, *member) for person, i in numbers.items() for member in person.members]
-    return People(index, np.ascontiguousarray(np.array(rows, dtype=np.int64).reshape(-1, 4).T))
+    of = found.of.copy()
+    of[which] = [
+        start + numbers.setdefault(person, len(numbers)) for person in resolve(connection, workspace, asks)
+    ]
+    rows = [(start + i, *member) for person, i in numbers.items() for member in person.members]
+    more = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    return People(of, np.concatenate([found.members, more], axis=1))
+
+
+def _memberships(connection: Connection, workspace: int, by: ColumnElement[int], values: Ints) -> Ints:
+    """(node, since, until, person) of tables.people where `by` is one of `values`."""
+    c = tables.people.c
+    statement = select(c.node, c.since, c.until, c.person)
+    return db.integers(
+        connection, statement.where(c.workspace == workspace, db.among(connection, by, values.tolist()))
+    )
 
 
 def touches_of(found: Ints) -> tuple[Ints, Touches]:

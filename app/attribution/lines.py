@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from app.attribution.allocation import shares
-from app.attribution.journeys import CLICK, IMPRESSION, Bits, Ints, joined, spread
+from app.attribution.journeys import CLICK, IMPRESSION, Ints, joined, spread
 from app.attribution.ledger import Ledger, Lines, Rows
 from app.model import BASES
 from app.money import BASE, MICROS
@@ -42,8 +42,12 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What one model gives: for each (line, row) its share of every measure, signed."""
+    """What a line gives a credit row under a model: their indices, and its share of every measure, signed.
 
+    Measures that are equal throughout are one array: what is done with it need be done once only.
+    """
+
+    model: Ints
     line: Ints
     row: Ints
     measures: dict[str, Ints]
@@ -58,91 +62,76 @@ def difference(new: Ledger, old: Ledger, conversions: int) -> dict[str, Cells]:
 
 def cells(lines: Lines, rows: Rows) -> dict[str, Cells]:
     """Every cell of ROLLUPS that is not 0, of all bases and models. `rows` are sorted by owner."""
+    parts = _parts(lines, rows)
+    basis = lines.basis[parts.line]
+    standing = np.flatnonzero(basis == CONVERSION)
+    heads = (
+        (np.arange(len(basis)), basis, lines.day[parts.line]),
+        (standing, np.full(len(basis), TOUCH), rows.day[parts.row]),
+    )
+    common = {"model": parts.model} | {name: getattr(lines, name)[parts.line] for name in LINE_KEYS}
+    found = {}
+    for rollup, names in ROLLUPS.items():
+        keys = common | {name: getattr(rows, name)[parts.row] for name in names}
+        both = [
+            _summed({"basis": basis, "day": day} | keys, parts.measures, which) for which, basis, day in heads
+        ]
+        found[rollup] = _together(both)
+    return found
+
+
+def _parts(lines: Lines, rows: Rows) -> Parts:
+    """Every line divided by every model's weights over the rows of its conversion, where it gives any."""
     low = np.searchsorted(rows.owner, lines.owner, side="left")
     high = np.searchsorted(rows.owner, lines.owner, side="right")
     line, row = spread(low, high - low)
-    parts = [_parts(weights, line, row, lines, rows) for weights in rows.weights()]
-    whole = Parts(
-        np.concatenate([p.line for p in parts]),
-        np.concatenate([p.row for p in parts]),
-        {name: np.concatenate([p.measures[name] for p in parts]) for name in parts[0].measures},
-    )
-    model = np.repeat(np.arange(1, len(parts) + 1), [len(p.line) for p in parts])
-    standing = lines.basis[whole.line] == CONVERSION
-    own_day, touch_day = lines.day[whole.line], rows.day[whole.row]
-    heads = (
-        (lines.basis[whole.line], own_day, np.ones(len(standing), dtype=np.bool_)),
-        (np.full(len(standing), TOUCH), touch_day, standing),
-    )
-    measures = {name: values for name, values in whole.measures.items() if values.any()}
-    return {
-        rollup: _together(
-            [
-                _summed(
-                    {"basis": basis, "model": model, "day": day} | _keys(whole, lines, rows, names),
-                    measures,
-                    which,
-                )
-                for basis, day, which in heads
-            ]
-        )
-        for rollup, names in ROLLUPS.items()
-    }
+    earning = [np.flatnonzero(weights[row] > 0) for weights in rows.weights()]
+    weight = np.concatenate([weights[row[own]] for weights, own in zip(rows.weights(), earning, strict=True)])
+    model = np.repeat(np.arange(len(earning)), [len(own) for own in earning])
+    which = np.concatenate(earning)
+    line, row = line[which], row[which]
+    sizes = np.bincount(model * len(lines.owner) + line, minlength=len(earning) * len(lines.owner))
+    return Parts(model + 1, line, row, _measures(lines, rows.kind[row], line, weight, sizes))
 
 
-def _keys(parts: Parts, lines: Lines, rows: Rows, names: Sequence[str]) -> dict[str, Ints]:
-    of_rows: dict[str, Ints] = {name: getattr(rows, name)[parts.row] for name in names}
-    of_lines: dict[str, Ints] = {name: getattr(lines, name)[parts.line] for name in LINE_KEYS}
-    return of_rows | of_lines
-
-
-def _parts(weights: Ints, line: Ints, row: Ints, lines: Lines, rows: Rows) -> Parts:
-    """The division of every line by one model's weights, only where it gives anything."""
-    given = weights[row] > 0
-    line, row = line[given], row[given]
-    weight, sizes = weights[row], np.bincount(line, minlength=len(lines.owner))
+def _measures(lines: Lines, kind: Ints, line: Ints, weight: Ints, sizes: Ints) -> dict[str, Ints]:
+    """The shares of every measure that is not 0 throughout."""
     sign = lines.sign[line]
     unit = shares(np.full(len(sizes), MICROS), weight, sizes) * sign
-    kind = rows.kind[row]
-    measures = {"count": unit, "by_click": unit * (kind == CLICK), "by_view": unit * (kind == IMPRESSION)}
+    found = {"count": unit, "by_click": unit * (kind == CLICK), "by_view": unit * (kind == IMPRESSION)}
     for measure, column in COUNTS.items():
-        measures[measure] = unit * getattr(lines, column)[line]
-    for amount, share in _amounts(lines, weight, sizes).items():
-        measures[f"{amount}_hi"] = share // BASE * sign
-        measures[f"{amount}_lo"] = share % BASE * sign
-    return Parts(line, row, measures)
-
-
-def _amounts(lines: Lines, weight: Ints, sizes: Ints) -> dict[str, Ints]:
-    """The shares of every amount. Most are equal or 0 throughout, and are then divided once."""
-    found: dict[str, Ints] = {}
-    done: dict[bytes, Ints] = {}
+        times: Ints = getattr(lines, column)
+        if times.any():
+            found[measure] = unit if (times == 1).all() else unit * times[line]
+    done: dict[bytes, tuple[Ints, Ints]] = {}
     for name in AMOUNTS:
         amounts: Ints = getattr(lines, name)
         key = amounts.tobytes()
         if key not in done:
-            done[key] = shares(amounts, weight, sizes) if amounts.any() else np.zeros(len(weight), np.int64)
-        found[name] = done[key]
-    return found
+            share = shares(np.resize(amounts, len(sizes)), weight, sizes)
+            done[key] = (share // BASE * sign, share % BASE * sign)
+        found[f"{name}_hi"], found[f"{name}_lo"] = done[key]
+    return {name: values for name, values in found.items() if values.any()}
 
 
-def _summed(keys: dict[str, Ints], measures: dict[str, Ints], which: Bits) -> Cells:
+def _summed(keys: dict[str, Ints], measures: dict[str, Ints], which: Ints) -> Cells:
     """Equal keys together, their measures summed, in the order of the keys."""
-    index = np.flatnonzero(which)
-    code = _code([column[index] for column in keys.values()])
+    code = _code([column[which] for column in keys.values()])
     order = np.argsort(code)
-    code, index = code[order], index[order]
+    code, index = code[order], which[order]
     first = np.flatnonzero(np.r_[True, code[1:] != code[:-1]]) if len(code) else index
+    distinct = {id(values): values for values in measures.values()}
     sums = {
-        name: np.add.reduceat(values[index], first) if len(first) else values[first]
-        for name, values in measures.items()
+        key: np.add.reduceat(values[index], first) if len(first) else values[first]
+        for key, values in distinct.items()
     }
     nonzero = np.zeros(len(first), dtype=np.bool_)
     for values in sums.values():
         nonzero |= values != 0
+    sums = {key: values[nonzero] for key, values in sums.items()}
     return Cells(
         {name: column[index[first[nonzero]]] for name, column in keys.items()},
-        {name: values[nonzero] for name, values in sums.items()},
+        {name: sums[id(values)] for name, values in measures.items()},
     )
 
 

@@ -3,8 +3,9 @@
 Journeys are `gather`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import numpy as np
 from sqlalchemy import Connection, Table, delete, func, select, update
 
 from app import db, tables
-from app.attribution.journeys import PRIORITY, Bits, Columns
+from app.attribution.journeys import PRIORITY, Bits, Columns, Ints
 from app.attribution.ledger import CAUSES, Conversions, Ledger, Lines, Rows, table
 from app.attribution.lines import Cells
 from app.attribution.models import Parameters
@@ -175,21 +176,21 @@ def replace_lines(
         connection.execute(
             delete(b).where(b.c.workspace == workspace, db.among(connection, b.c.conversion, gone))
         )
-    values = _values(lines)
-    values["cause"] = [CAUSES[i] for i in values["cause"]]
-    values["currency"] = [currencies[i] for i in values["currency"]]
-    keys = {"workspace": [workspace] * len(lines.owner), "conversion": conversions.id[lines.owner].tolist()}
-    _insert(connection, b, keys | values)
+    texts = {"cause": CAUSES, "currency": currencies}
+    keys = {"conversion": conversions.id[lines.owner]}
+    columns = _columns(b, workspace, keys | _own(lines), texts)
+    db.bulk(connection, db.inserting(b, connection.dialect.name, *columns), _rows(columns))
 
 
 def add_credits(connection: Connection, workspace: int, conversions: Conversions, rows: Rows) -> None:
     """A next version of the credits of these conversions, complete; earlier ones stay."""
     keys = {
-        "workspace": [workspace] * len(rows.owner),
-        "conversion": conversions.id[rows.owner].tolist(),
-        "version": (conversions.credit_version[rows.owner] + 1).tolist(),
+        "conversion": conversions.id[rows.owner],
+        "version": conversions.credit_version[rows.owner] + 1,
     }
-    _insert(connection, tables.credits, keys | _values(rows))
+    columns = _columns(tables.credits, workspace, keys | _own(rows), {})
+    insert = db.inserting(tables.credits, connection.dialect.name, *columns)
+    db.bulk(connection, insert, _rows(columns))
     v = tables.conversions
     ids = np.unique(conversions.id[rows.owner]).tolist()
     connection.execute(
@@ -199,27 +200,46 @@ def add_credits(connection: Connection, workspace: int, conversions: Conversions
     )
 
 
-def _values(columns: Columns) -> dict[str, list[Any]]:
-    return {f.name: getattr(columns, f.name).tolist() for f in fields(columns)[1:]}
-
-
-def _insert(connection: Connection, into: Table, columns: Mapping[str, list[Any]]) -> None:
-    statement = db.inserting(into, connection.dialect.name, *columns)
-    db.bulk(connection, statement, list(zip(*columns.values(), strict=True)))
-
-
 def add_cells(
     connection: Connection, workspace: int, cells: Mapping[str, Cells], currencies: Sequence[str]
 ) -> None:
     """Add these cells to the credit rollups. Measures that are 0 throughout are not sent at all."""
     for rollup, found in cells.items():
-        columns = {name: values.tolist() for name, values in (found.keys | found.measures).items()}
-        columns["currency"] = [currencies[i] for i in columns["currency"]]
-        columns["workspace"] = [workspace] * len(columns["currency"])
         table = tables.metadata.tables[rollup]
-        names = [column.name for column in table.columns if column.name in columns]
-        rows = list(zip(*(columns[name] for name in names), strict=True))
-        db.add(connection, table, rows, names)
+        columns = _columns(table, workspace, found.keys | found.measures, {"currency": currencies})
+        db.add(connection, table, _rows(columns), tuple(columns))
+
+
+def _own(columns: Columns) -> dict[str, Ints]:
+    return {f.name: getattr(columns, f.name) for f in fields(columns)[1:]}
+
+
+def _columns(
+    table: Table, workspace: int, given: Mapping[str, Ints], texts: Mapping[str, Sequence[str]]
+) -> dict[str, Iterable[object]]:
+    """Values for these columns of `table`, in its order; numbers of `texts` are written as text."""
+    size = len(next(iter(given.values())))
+    found: dict[str, Iterable[object]] = {}
+    for name in table.columns.keys():  # noqa: SIM118  a ColumnCollection iterates over columns
+        if name == "workspace":
+            found[name] = repeat(workspace, size)
+        elif name in texts:
+            found[name] = [texts[name][i] for i in given[name].tolist()]
+        elif name in given:
+            found[name] = _values(given[name])
+    return found
+
+
+def _values(column: Ints) -> Iterable[object]:
+    """A column as Python integers; most keys of a batch are the same in every row, and made once."""
+    if len(column) and (column == column[0]).all():
+        return repeat(int(column[0]), len(column))
+    values: list[object] = column.tolist()
+    return values
+
+
+def _rows(columns: Mapping[str, Iterable[object]]) -> Iterable[tuple[object, ...]]:
+    return zip(*columns.values(), strict=True)
 
 
 def settled(connection: Connection, workspace: int, ids: Sequence[int]) -> None:
