@@ -42,8 +42,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 #: 3.7.0 to 3.51.2 can lose a transaction when a WAL is reset while another process reads it.
 SAFE_SQLITE = (3, 51, 3)
 
-#: Rows that `integers` fetches at a time: enough to be fast, few enough to stay small.
-BLOCK = 50_000
+#: Rows that `integers` fetches at a time: few, so that their tuples are used again while still in cache.
+BLOCK = 500
 
 #: For statements that are compiled once, ahead of any connection.
 _DIALECTS: dict[str, Any] = {
