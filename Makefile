@@ -37,9 +37,12 @@ fmt: $(BIN)/.dev ## Put the code into the house's form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+BENCHMARKS := doors throughput reports attribution
+
 .PHONY: bench
-bench: $(BIN)/.dev ## The benchmarks: how fast, beside what, and where the time goes
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(BIN)/.dev ## All benchmarks, some 20 minutes (wrk is needed); BENCHMARKS=doors ARGS="--rounds 1" for one
+	@command -v wrk > /dev/null || { echo "wrk is needed: apt-get install wrk" >&2; exit 1; }
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 .PHONY: faults
 faults: $(BIN)/.dev ## Kills, full disks, failing writes: the fault tests at length
