@@ -5,23 +5,19 @@ A cell is as fine as cost needs it (a campaign-day) and never coarser than a row
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
-from sqlalchemy import select
 
-from app import tables
-from app.metrics import cost, prices, raw, store
+from app.metrics import billing, cost, prices, raw, results, scopes, store
 from app.metrics.catalogue import PARTS
 from app.metrics.cost import Billed, Inputs, Measure, Missing
 from app.metrics.frame import Frame, member, merged
 from app.metrics.plan import RAW_CREDITS
 from app.metrics.prices import Account
 from app.metrics.store import Reader
-from app.model import MODELS, STATES
 from app.money import MICROS
 from app.pricing.currencies import Rates
-from app.pricing.exact import Flags, Ints, Rows, added, grouped, joined, scaled, times, total, zeros
+from app.pricing.exact import Flags, Ints, Rows, added, grouped, times, total, zeros
 from app.pricing.rules import Cells, Deal
 
 COUNTED_BY_DEALS = ("impressions", "clicks", "clicks_billable")
@@ -60,7 +56,7 @@ def grid(reader: Reader, money: Prices) -> Grid:
     plain = {name.partition("@")[0] for name in plan.parts}
     traffic, credited = _traffic(reader, plain), _credits(reader, plain)
     spent = _spend(reader, money)
-    billed = _billed(reader, money)
+    billed = billing.billed(reader, money.deals)
     hourly = reader.query.grain == "time:hour"
     in_cells = {} if hourly else spent
     frames = [*traffic, *credited, *in_cells.values(), *(frame for frame, _ in billed)]
@@ -103,7 +99,7 @@ def grid(reader: Reader, money: Prices) -> Grid:
         measures |= priced.measures
         missing += priced.missing
         superseded = priced.superseded
-    measures |= _scoped(reader, keys, measures, size)
+    measures |= scopes.scoped(reader, keys, measures, size)
     return Grid(keys, size, measures, missing, superseded)
 
 
@@ -136,8 +132,8 @@ def _credits(reader: Reader, plain: set[str]) -> list[Frame]:
         names |= {"goods", "with_goods", "revenue", "valued"}
     wanted = sorted(names)
     if reader.plan.credits != RAW_CREDITS:
-        return [store.credits(reader, wanted)]
-    keys = store.credit_keys(reader)
+        return [results.credits(reader, wanted)]
+    keys = results.credit_keys(reader)
     return [raw.credits(reader, wanted, keys)]
 
 
@@ -183,10 +179,12 @@ def _unrated(reader: Reader) -> list[Missing]:
     if reader.plan.credits == RAW_CREDITS:
         found = raw.credits(native, wanted, ("currency",))
     else:
-        found = store.credits(replace(native, plan=replace(reader.plan, keys=("currency", "rated"))), wanted)
+        found = results.credits(
+            replace(native, plan=replace(reader.plan, keys=("currency", "rated"))), wanted
+        )
     rows = np.asarray(found.parts["unrated"] != 0, dtype=bool)
-    amounts, results = (np.where(rows, found.parts[name], 0) for name in wanted)
-    by_amount, by_result = _by_currency(reader, found, amounts), _by_currency(reader, found, results)
+    amounts, counts = (np.where(rows, found.parts[name], 0) for name in wanted)
+    by_amount, by_result = _by_currency(reader, found, amounts), _by_currency(reader, found, counts)
     return [
         Missing(name, total(column), -(-total(by_result[name]) // MICROS))
         for name, column in sorted(by_amount.items())
@@ -237,60 +235,6 @@ def _platform(
     }, missing
 
 
-def _billed(reader: Reader, money: Prices) -> list[tuple[Frame, Billed]]:
-    if not reader.plan.answers("cost") or all(deal.model in ("cpm", "cpc", "flat") for deal in money.deals):
-        return []
-    if reader.plan.billing != RAW_CREDITS:
-        return [_billed_rollup(reader)]
-    return [
-        _billed_shares(shares)
-        for shares in raw.read(
-            reader, "billing", tuple(dict.fromkeys((*reader.plan.keys, *BILLED_KEYS))), ("reported_net",)
-        )
-    ]
-
-
-BILLED_KEYS = ("campaign", "ad", "partner", "goal")
-
-
-def _billed_rollup(reader: Reader) -> tuple[Frame, Billed]:
-    """The billing model's rollup cells as they lie: the grain that a revenue share is rounded at."""
-    c, query = tables.credit_days.c, reader.query
-    columns = {
-        "day": c.day, "channel": c.channel_id, "campaign": c.campaign_id, "ad": c.ad_id,
-        "partner": c.partner_id, "goal": c.goal_id,
-    }  # fmt: skip
-    plain = ("kind", "state", "count", "reported_net_hi", "reported_net_lo", "rated")
-    statement = select(*columns.values(), *(c[name] for name in plain)).where(
-        c.workspace == reader.workspace,
-        c.basis == 1,
-        c.model == MODELS["billing"],
-        c.day.between(query.first, query.last),
-        c.state.in_((STATES["pending"], STATES["approved"])),
-    )
-    sql = store.condition(reader, query.filter, columns.__getitem__)
-    if sql is not None:
-        statement = statement.where(sql)
-    found = store.frame(reader, statement, tuple(columns), plain)
-    p = found.parts
-    net = joined(p["reported_net_hi"], p["reported_net_lo"])
-    return found, _billing(found.keys, found.keys["day"], p, p["count"], net)
-
-
-def _billed_shares(shares: raw.Shares) -> tuple[Frame, Billed]:
-    unit = shares.unit * np.isin(shares.line["state"], (STATES["pending"], STATES["approved"]))
-    net = np.where(unit != 0, shares.amounts["reported_net"], 0)
-    return Frame(shares.keys, {"count": unit}), _billing(
-        shares.keys, shares.keys["deal_day"], shares.line, unit, net
-    )
-
-
-def _billing(keys: Mapping[str, Rows], day: Rows, line: Mapping[str, Ints], count: Ints, net: Ints) -> Billed:
-    cells = Cells(day, keys["campaign"], keys["ad"], keys["partner"], keys["goal"])
-    rated = np.asarray(line["rated"] == 1, dtype=bool)
-    return Billed(cells, zeros(0), line["kind"], line["state"], count, net, rated)
-
-
 def _inputs(
     reader: Reader,
     money: Prices,
@@ -336,61 +280,3 @@ def _inputs(
         narrowed=bool(filtered & {"ad", "partner", "channel"}),
         status=reader.query.status,
     )
-
-
-# --- Parts over the cells of a scope -----------------------------------------------------------------
-
-
-def _scoped(
-    reader: Reader, keys: Mapping[str, Rows], measures: Mapping[str, Measure], size: int
-) -> dict[str, Measure]:
-    """`part@scope` for every scoped part of the plan that can be measured."""
-    goods = _goods(reader, keys, measures, size)
-    scopes = {} if "cost" not in measures else _cost_scopes(measures["cost"], measures["payout"], goods)
-    if "platform_clicks" in measures:
-        scopes["platform"] = measures["platform_clicks"]
-    found: dict[str, Measure] = {}
-    for name in reader.plan.parts:
-        plain, _, scope = name.partition("@")
-        part = goods if plain == "goods" else measures.get(plain)
-        if part is not None and scope in scopes:
-            over = scopes[scope]
-            found[name] = Measure(part.values, over.known, over.whole, part.blocked, over.why)
-    return found
-
-
-def _cost_scopes(cost_: Measure, pay: Measure, goods: Measure) -> dict[str, Measure]:
-    """The cells of each scope of cost, as `known`, `whole` and `why` of a measure."""
-    return {
-        "cost": cost_,
-        "payout": pay,
-        "margin": replace(
-            cost_, known=cost_.known & pay.known, whole=cost_.whole & pay.whole, why={**cost_.why, **pay.why}
-        ),
-        "goods": replace(
-            cost_,
-            known=cost_.known & goods.known,
-            whole=cost_.whole & goods.known,
-            why={**cost_.why, **goods.why},
-        ),
-    }
-
-
-def _goods(reader: Reader, keys: Mapping[str, Rows], measures: Mapping[str, Measure], size: int) -> Measure:
-    """Cost of goods by cell: as told with every sale of the cell, else by the campaign's margin rate."""
-    nobody = np.zeros(size, dtype=bool)
-    if "with_goods" not in measures:
-        return Measure(zeros(size), nobody, nobody, nobody)
-    revenue = measures["revenue"]
-    told = np.asarray(measures["with_goods"].values >= measures["valued"].values, dtype=bool)
-    values = np.where(told, measures["goods"].values, 0)
-    known = told.copy()
-    for number, row in reader.names.campaigns.items():
-        rate = row._mapping["margin_rate"]
-        if rate is None:
-            continue
-        rows = ~told & (keys["campaign"] == number)
-        by_rate = scaled(revenue.values, 1 - Fraction(int(str(rate)), MICROS))
-        values = np.where(rows, by_rate, values)
-        known |= rows
-    return Measure(values, known, known, revenue.blocked, {"goods_cost_unknown": ~known})

@@ -17,7 +17,8 @@ from app.metrics.catalogue import SEGMENT
 from app.metrics.dates import Clock
 from app.metrics.frame import Frame
 from app.metrics.names import UNATTRIBUTED
-from app.metrics.store import BOOKED, LEAD, MONEY, SALE, Reader, bases, condition, event_text, frame
+from app.metrics.results import BOOKED, LEAD, MONEY, SALE, bases
+from app.metrics.store import Reader, condition, event_text, frame
 from app.model import DAY, KINDS, STATES
 from app.money import BASE, MICROS
 from app.pricing.exact import Flags, Ints, Rows, allocated, joined, times, zeros
@@ -41,7 +42,7 @@ class Shares:
 
 
 def credits(reader: Reader, parts: Sequence[str], keys: Sequence[str]) -> Frame:
-    """Results by any keys, by the query's model; the parts of store.credit_parts."""
+    """Results by any keys, by the query's model; the parts of results.credit_parts."""
     measures = sorted({_amount(part, native=reader.native) for part in parts if _amount(part, native=False)})
     primary = {number for number, row in reader.names.goals.items() if row._mapping["primary"]}
     slices = [
