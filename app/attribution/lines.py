@@ -69,12 +69,14 @@ def cells(lines: Lines, rows: Rows) -> dict[str, Cells]:
         (np.arange(len(basis)), basis, lines.day[parts.line]),
         (standing, np.full(len(basis), TOUCH), rows.day[parts.row]),
     )
-    common = {"model": parts.model} | {name: getattr(lines, name)[parts.line] for name in LINE_KEYS}
     found = {}
     for rollup, names in ROLLUPS.items():
-        keys = common | {name: getattr(rows, name)[parts.row] for name in names}
+        # In the order of the tables' keys: a sorted batch touches each page of a rollup once.
+        keys = {name: getattr(rows, name)[parts.row] for name in names}
+        keys |= {name: getattr(lines, name)[parts.line] for name in LINE_KEYS}
         both = [
-            _summed({"basis": basis, "day": day} | keys, parts.measures, which) for which, basis, day in heads
+            _summed({"basis": basis, "model": parts.model, "day": day} | keys, parts.measures, which)
+            for which, basis, day in heads
         ]
         found[rollup] = _together(both)
     return found
