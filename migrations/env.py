@@ -9,7 +9,8 @@ from alembic import context
 
 from app import tables
 
-SHORT = {id(tables.BIG): "BIG", id(tables.SMALL): "SMALL", id(tables.TEXT): "TEXT"}  # script.py.mako spells them out
+# script.py.mako spells them out.
+SHORT = {id(tables.BIG): "BIG", id(tables.SMALL): "SMALL", id(tables.TEXT): "TEXT"}
 
 
 def short(kind: str, item: Any, _context: Any) -> str | bool:

@@ -1,5 +1,6 @@
 """What the documents say is so: settings, links, and every ```sh run block, against a real service."""
 
+import ast
 import os
 import re
 import subprocess
@@ -16,6 +17,12 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```sh run\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
 URL = "http://127.0.0.1:8000"
+
+#: What a refusal is made with: app/errors.py, model.Rejected, and the doors' and shapes' own.
+REFUSALS = {
+    "InvalidInput", "Unauthorized", "Forbidden", "NotFound", "Conflict", "TooLarge", "Unprocessable",
+    "Unavailable", "Rejected", "Bad", "_Missing", "refused",
+}  # fmt: skip
 
 #: curl that fails when the answer is an error, and says so.
 SHELL = 'set -euo pipefail\ncurl() { command curl --fail-with-body --silent --show-error "$@"; }\n'
@@ -78,3 +85,21 @@ def test_every_make_target_says_what_it_does_and_the_readme_names_real_ones() ->
     assert targets == set(re.findall(r"^(\w+):.*## \S", makefile, re.M))
     pages = "".join((ROOT / page).read_text() for page in ("README.md", "CONTRIBUTING.md"))
     assert set(re.findall(r"\bmake ([a-z]+)\b(?= |`|$)", pages, re.M)) - {"makes"} <= targets
+
+
+def codes() -> set[str]:
+    """The codes that the source states literally when it refuses something."""
+    calls = (
+        node
+        for path in (ROOT / "app").rglob("*.py")
+        if "attribution" not in path.parts  # its reasons are why a touch earned nothing: docs/attribution.md
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+    )
+    return {call.args[0].value for call in calls if getattr(call.func, "id", "") in REFUSALS}
+
+
+def test_every_refusal_is_explained() -> None:
+    explained = set(re.findall(r'^\| <a id="(\w+)"></a>`\1` \|', (ROOT / "docs/errors.md").read_text(), re.M))
+    assert len(codes()) > 50
+    assert codes() - explained == set()
