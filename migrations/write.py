@@ -1,7 +1,7 @@
 """Writes a migration from the difference between app/tables.py and what the migrations make so far.
 
-    python migrations/write.py what_changed     a new revision, to be read and corrected before it is kept
-    python migrations/write.py --first          0001 again; only until the first release
+python migrations/write.py what_changed     a new revision, to be read and corrected before it is kept
+python migrations/write.py --first          0001 again; only until the first release
 """
 
 import subprocess
