@@ -48,7 +48,7 @@ BLOCK = 500
 #: For statements that are compiled once, ahead of any connection.
 _DIALECTS: dict[str, Any] = {
     "sqlite": sqlite.dialect(paramstyle="qmark"),
-    "postgresql": psycopg.dialect(paramstyle="format"),
+    "postgresql": psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
 }
 
 #: What PostgreSQL answers when the batch is not to blame (classes of SQLSTATE): connection lost, rolled

@@ -46,6 +46,7 @@ ServiceDep = Annotated[Service, Depends(service)]
 def transaction(service: ServiceDep) -> Iterator[Connection]:
     """One write transaction, opened at the edge and committed before the response."""
     with db.begin(service.engine) as connection:
+        db.lock(connection, db.Lock.SETTINGS)  # what a route looked up still holds when it writes
         yield connection
         changed = connection.info.pop("config_changed", False)
     if changed:

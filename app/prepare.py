@@ -38,6 +38,7 @@ def prepare(settings: Settings, *, clock: Callable[[], int], workspace: str = ""
     engine = db.connect(settings.database, pool=1)
     try:
         with db.begin(engine) as connection:
+            db.lock(connection, db.Lock.SETTINGS)
             known = set(connection.scalars(select(tables.workspaces.c.slug)))
             missing = workspace not in known if workspace else not known
             made = (workspace or FIRST) if missing else ""

@@ -7,6 +7,7 @@ moves its cursor with what it stored.
 
 import fcntl
 import gc
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,14 +23,16 @@ from app.deps import now_us
 from app.inbox.queue import Queue
 from app.model import DAY
 from app.pipeline import recount, store
-from app.pipeline.run import PASSING, Pipeline
+from app.pipeline.run import Pipeline
 from app.settings import Settings
 from app.telemetry import logger
 from app.workspaces import Snapshots
 
 log = logger("worker")
 
-#: Where freshness is kept: a cursor of no file. Its `sequence` is the instant up to which all is in.
+#: Where freshness is kept: a cursor of no file. Its `sequence` is the instant up to which all of this
+#: worker's inbox is in. Of several machines each adds its own name, kept in its lock file: what is in for
+#: certain is the least of them.
 FRESHNESS = b""
 
 IDLE_SECONDS = 0.02
@@ -46,6 +49,7 @@ class Context:
     queue: Queue
     snapshots: Snapshots
     stored: threading.Event  # set when the pipeline committed something
+    freshness: bytes = FRESHNESS
 
 
 def drain(context: Context, limit: int) -> int:
@@ -56,9 +60,9 @@ def drain(context: Context, limit: int) -> int:
     slices = context.queue.read(after, limit)
     if not slices:
         # Nothing was waiting at `before`, so everything accepted until then is in the numbers' facts.
-        if before - after.get(FRESHNESS, 0) > 1_000_000:
+        if before - after.get(context.freshness, 0) > 1_000_000:
             with db.begin(context.engine) as connection:
-                store.advance(connection, FRESHNESS, before, before)
+                store.advance(connection, context.freshness, before, before)
         return 0
     context.pipeline.take(slices)
     for part in slices:
@@ -102,8 +106,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     engine = db.connect(settings.database)
     snapshots = Snapshots(settings.snapshot, clock=now_us)
     settings.inbox.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.data / "worker.lock", stop) as held:
-        if not held:
+    with _alone(settings.data / "worker.lock", stop) as name:
+        if not name:
             return
         context = Context(
             engine=engine,
@@ -111,6 +115,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             queue=Queue(settings.inbox),
             snapshots=snapshots,
             stored=threading.Event(),
+            freshness=FRESHNESS if engine.dialect.name == "sqlite" else FRESHNESS + name,
         )
         gc.collect()
         gc.freeze()
@@ -162,12 +167,13 @@ def _forever(turn: Callable[[], bool], stop: threading.Event, *, pause: Callable
         try:
             busy = turn()
             failures = 0
-        except PASSING as error:
+        except Exception as error:  # noqa: BLE001 - a thread that ended would be missed by nobody
             busy, failures = False, failures + 1
-            log.warning("database_in_trouble", turn=threading.current_thread().name, error=str(error)[:200])
-        except Exception:
-            busy, failures = False, failures + 1
-            log.exception("turn_failed", turn=threading.current_thread().name)
+            name = threading.current_thread().name
+            if db.passing(error):
+                log.warning("database_in_trouble", turn=name, error=str(error)[:200])
+            else:
+                log.exception("turn_failed", turn=name)
         if failures:
             stop.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
         elif not busy:
@@ -175,19 +181,25 @@ def _forever(turn: Callable[[], bool], stop: threading.Event, *, pause: Callable
 
 
 @contextmanager
-def _alone(path: Path, stop: threading.Event) -> Iterator[bool]:
-    """Hold the lock file, waiting for whoever holds it; False when `stop` came first."""
+def _alone(path: Path, stop: threading.Event) -> Iterator[bytes]:
+    """Hold the lock file, waiting for whoever holds it, and say the name in it; b"" when `stop` came first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("a+b") as file:
         while not stop.is_set():
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 stop.wait(0.1)
             else:
-                yield True
+                file.seek(0)
+                name = file.read(64)
+                if not name:
+                    name = b"worker " + secrets.token_hex(8).encode()
+                    file.write(name)
+                    file.flush()
+                yield name
                 return
-        yield False
+        yield b""
 
 
 def countries(path: Path | None) -> Callable[[str], str]:

@@ -54,11 +54,13 @@ def lead(engine: Engine, clock: Callable[[], int], rebuild: Callable[[Connection
     """
     now = clock()
     with db.begin(engine) as connection:
+        if not db.leading(connection):
+            return False  # another machine's worker derives just now
         notes = _take(connection)
         for workspace, found in sorted(notes.items()):
             derive(connection, workspace, found, rebuild)
     with db.begin(engine) as connection:
-        settled = settle(connection, limit=SETTLED, now=now)
+        settled = settle(connection, limit=SETTLED, now=now) if db.leading(connection) else 0
     return bool(notes) or settled > 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, func, literal, select
 
 from app import tables as t
 from app.model import KINDS, Scope
@@ -35,20 +35,22 @@ class Names:
     ads: dict[tuple[int, str], int] = field(default_factory=dict)  # by (campaign id, slug)
     partners: dict[tuple[int, str], int] = field(default_factory=dict)
     goals: dict[tuple[int, str], int] = field(default_factory=dict)
+    newest: dict[tuple[str, int], int] = field(default_factory=dict)  # id, by (table, workspace)
+    others: dict[tuple[str, int, int, str], int] = field(default_factory=dict)  # by other machines since
 
     def channel(self, connection: Connection, workspace: int, slug: str) -> int:
         """The channel's id, registered if need be; 0 for none."""
         key = (workspace, slug_key(slug))
         if slug and key not in self.channels:
             known = int(slug in STANDARD_CHANNELS)
-            self.channels[key] = _register(connection, t.channels, workspace, slug=slug, known=known)
+            self.channels[key] = self._register(connection, t.channels, workspace, slug=slug, known=known)
         return self.channels.get(key, 0)
 
     def campaign(self, connection: Connection, workspace: int, slug: str) -> tuple[int, int]:
         """(campaign id, its channel's id), registered if need be; zeros for none."""
         key = (workspace, slug_key(slug))
         if slug and key not in self.campaigns:
-            self.campaigns[key] = (_register(connection, t.campaigns, workspace, slug=slug, known=0), 0)
+            self.campaigns[key] = (self._register(connection, t.campaigns, workspace, slug=slug, known=0), 0)
         return self.campaigns.get(key, (0, 0))
 
     def channel_of(self, campaign_id: int) -> int:
@@ -59,7 +61,7 @@ class Names:
         """The ad's id within its campaign (0: an ad told without a campaign)."""
         key = (campaign_id, slug_key(slug)) if campaign_id else (-workspace, slug_key(slug))
         if slug and key not in self.ads:
-            self.ads[key] = _register(
+            self.ads[key] = self._register(
                 connection, t.ads, workspace, slug=slug, campaign_id=campaign_id, known=0
             )
         return self.ads.get(key, 0)
@@ -67,7 +69,7 @@ class Names:
     def partner(self, connection: Connection, workspace: int, slug: str) -> int:
         key = (workspace, slug_key(slug))
         if slug and key not in self.partners:
-            self.partners[key] = _register(connection, t.partners, workspace, slug=slug, known=0)
+            self.partners[key] = self._register(connection, t.partners, workspace, slug=slug, known=0)
         return self.partners.get(key, 0)
 
     def goal(self, connection: Connection, workspace: int, slug: str, *, kind: str) -> int:
@@ -77,21 +79,33 @@ class Names:
         if key not in self.goals:
             standard = int(slug in KINDS)
             count = self.views[workspace].lead_count if kind == "lead" else "every"
-            self.goals[key] = _register(
+            self.goals[key] = self._register(
                 connection, t.goals, workspace,
                 slug=slug, kind=kind, known=standard, primary=standard, count=count,
             )  # fmt: skip
         return self.goals.get(key, 0)
 
-
-def _register(connection: Connection, table: Table, workspace: int, **fields: object) -> int:
-    total = select(func.count()).select_from(table)
-    full = total.where(table.c.workspace == workspace, table.c.known == 0)
-    if (connection.scalar(full) or 0) >= MOST:
-        return 0
-    name = {"name": fields["slug"]} if fields.get("known") else {}
-    row = {"workspace": workspace, **name, **fields}
-    return int(connection.execute(table.insert().values(row).returning(table.c.id)).scalar_one())
+    def _register(self, connection: Connection, table: Table, workspace: int, **fields: object) -> int:
+        """The id of a new row; of the row there is, when another machine or an operator was first."""
+        c, place = table.c, (table.name, workspace)
+        campaign = c.campaign_id if "campaign_id" in c else literal(0)
+        since = select(campaign, c.slug, c.id).where(
+            c.workspace == workspace, c.id > self.newest.get(place, 0)
+        )
+        for of, slug, id_ in connection.execute(since.order_by(c.id)):
+            self.others[*place, of, slug_key(slug)] = id_
+            self.newest[place] = id_
+        same = (*place, int(str(fields.get("campaign_id", 0))), slug_key(str(fields["slug"])))
+        if same in self.others:
+            return self.others[same]
+        total = select(func.count()).select_from(table).where(c.workspace == workspace, c.known == 0)
+        if (connection.scalar(total) or 0) >= MOST:
+            return 0
+        name = {"name": fields["slug"]} if fields.get("known") else {}
+        row = {"workspace": workspace, **name, **fields}
+        made = int(connection.execute(table.insert().values(row).returning(c.id)).scalar_one())
+        self.newest[place] = made
+        return made
 
 
 def current(connection: Connection, names: Names) -> Names:
@@ -103,6 +117,9 @@ def current(connection: Connection, names: Names) -> Names:
 def load(connection: Connection, version: int) -> Names:
     """Everything the pipeline must know of the configuration, as of this transaction."""
     names = Names(version=version)
+    for table in (t.channels, t.campaigns, t.ads, t.partners, t.goals):  # first: what comes later is others'
+        newest = select(table.c.workspace, func.max(table.c.id)).group_by(table.c.workspace)
+        names.newest |= {(table.name, workspace): id_ for workspace, id_ in connection.execute(newest)}
 
     def slugs(table: Table) -> Iterable[tuple[tuple[int, str], int]]:
         c = table.c

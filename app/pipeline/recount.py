@@ -38,6 +38,7 @@ def counted(connection: Connection, workspace: int, zone: str) -> tuple[Cells, .
 
 def rebuild(connection: Connection, workspace: int, zone: str) -> None:
     """Replace the workspace's traffic rollups by a count, in the caller's transaction."""
+    db.lock(connection, db.Lock.FACTS, workspace)  # a pipeline that adds meanwhile would be lost or doubled
     for table, cells in zip(ROLLUPS, counted(connection, workspace, zone), strict=True):
         connection.execute(delete(table).where(table.c.workspace == workspace))
         db.add(connection, table, list(cells_rows(cells)))

@@ -31,8 +31,12 @@ _body = msgspec.json.Encoder().encode
 #: `rejected.replayed_at` of a record that an operator wants replayed.
 WANTED = -1
 
-#: Errors that say nothing about the batch: try it again as it is.
-PASSING = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+#: How often a batch is tried again at once because another machine's came between.
+RACES = 5
+
+
+class Moved(Exception):
+    """The configuration changed while the batch was on its way: it must be read anew."""
 
 
 @dataclass(slots=True)
@@ -47,18 +51,27 @@ class Pipeline:
     def take(self, slices: Sequence[Slice]) -> None:
         """Process every record of `slices`; afterwards the cursors stand behind them."""
         try:
-            self._commit(slices)
-        except PASSING:
+            self._persist(slices)
+        except Exception as error:
             self.names = slugs.Names()
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a record does, it costs only itself
-            self.names = slugs.Names()
+            if db.passing(error):
+                raise  # it says nothing about the batch: again, as it is
             if sum(len(s.sequences) for s in slices) > 1:
                 first, second = _halves(slices)
                 self.take(first)
                 self.take(second)
             else:
                 self._quarantine(slices[0], error)
+
+    def _persist(self, slices: Sequence[Slice]) -> None:
+        """Commit, again when another transaction came between: it may have stored the same ids or slugs."""
+        for attempt in range(RACES):
+            try:
+                return self._commit(slices)
+            except (Moved, exc.DBAPIError) as error:
+                self.names = slugs.Names()
+                if attempt == RACES - 1 or not (isinstance(error, Moved) or db.raced(error)):
+                    raise
 
     def replay(self) -> int:
         """Send quarantined records that an operator asked for through the steps again; returns how many.
@@ -80,10 +93,10 @@ class Pipeline:
                     batch.events.append((b"", id_, event))
                     batch.run()
                     connection.execute(done.values(replayed_at=self.clock()))
-            except PASSING:
-                raise
-            except Exception as error:  # noqa: BLE001 - a record that failed once may fail again
+            except Exception as error:
                 self.names = slugs.Names()
+                if db.passing(error):
+                    raise
                 log.error("replay_failed", rejected=id_, error=repr(error)[:300])
                 with db.begin(self.engine) as connection:
                     connection.execute(done.values(replayed_at=None, code="replay_failed"))
@@ -200,6 +213,7 @@ class _Batch:
                 self._outcome(file, sequence, item.outcome)
             else:
                 items.append(item)
+        self._lock(items)
         self._unflag(items)
         for item in items:
             self._gather(item)
@@ -218,6 +232,20 @@ class _Batch:
                 store.settle_landings(self.connection, self.names, self.facts, workspace, fresh, redirects)
         store.write(self.connection, self.facts, self.now)
         self.results["stored"] = len(items)
+
+    def _lock(self, items: Sequence[Item]) -> None:
+        """Be the only pipeline that writes to these workspaces, from what is read next to the commit.
+
+        Two machines would otherwise miss what the other is about to store: a prefetched click and the
+        visit that brings it back, a landing and the redirect that explains it. Decoding and the steps,
+        most of the work, lie before it.
+        """
+        if self.connection.dialect.name == "sqlite":
+            return
+        for workspace in sorted({item.workspace for item in items}):
+            db.lock(self.connection, db.Lock.FACTS, workspace)
+        if slugs.current(self.connection, self.names) is not self.names:
+            raise Moved
 
     def _workspace(self, event: Event) -> int:
         return self.names.keys.get(event.key_digest, (0, ""))[0] if event.key_digest else event.workspace
