@@ -205,6 +205,8 @@ def add_cells(
 ) -> None:
     """Add these cells to the credit rollups. Measures that are 0 throughout are not sent at all."""
     for rollup, found in cells.items():
+        if not found.measures:
+            continue  # settled anew, and nothing came out differently
         table = tables.metadata.tables[rollup]
         columns = _columns(table, workspace, found.keys | found.measures, {"currency": currencies})
         db.add(connection, table, _rows(columns), tuple(columns))

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, Row, Table, select
 
-from app import db
+from app import db, tables
 from tests.conftest import SCOPES, Clicktrail, wait_until
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
@@ -96,18 +96,29 @@ class Service:
         with db.reading(self.engine) as connection:
             return connection.execute(select(table).where(*conditions)).all()
 
-    def conversion(self, name: str, **expected: Any) -> dict[str, Any]:
-        """A conversion by id or order id, once it stands as expected."""
-        with self.client("read") as client:
-            found: dict[str, Any] = {}
+    def settled(self) -> None:
+        """Return when all that is stored has been reckoned with."""
+        self.caught_up()
+        wait_until(lambda: not (self._any(tables.changes) or self._any(tables.due)))
 
-            def there() -> bool:
-                answer = client.get(f"/v1/conversions/{name}")
-                found.clear()
-                found.update(answer.json() if answer.status_code == 200 else {})
-                return bool(found) and expected.items() <= found.items()
+    def _any(self, table: Table) -> bool:
+        with db.reading(self.engine) as connection:
+            return connection.execute(select(table).limit(1)).first() is not None
 
-            wait_until(there, seconds=15)
+    def conversion(self, name: str) -> dict[str, Any]:
+        """A conversion by id or order id, as it stands when everything sent so far has been settled."""
+        self.settled()
+        answer = self.ask("GET", f"/v1/conversions/{name}", "read")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def why(self, name: str, **parameters: str) -> dict[str, Any]:
+        """Who earned it, likewise."""
+        self.settled()
+        answer = self.ask("GET", f"/v1/conversions/{name}/why", "read", params=parameters)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
         return found
 
     def raw(self, sent: bytes, *, shut: bool = False) -> Reply:
