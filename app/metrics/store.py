@@ -206,7 +206,28 @@ def traffic(reader: Reader, parts: Sequence[str]) -> Frame:
         # The cells as they lie: sorting them into groups again would cost more than it saves.
         statement = select(*keys.values(), *(c[part] for part in parts)).where(where)
         return frame(reader, statement, tuple(keys), tuple(parts))
+    if set(keys) == {"channel", "country", "device"}:
+        return _places(reader, [c[part].label(part) for part in parts], where)
     return summed(reader, keys, {part: c[part] for part in parts}, where)
+
+
+def _places(reader: Reader, parts: Sequence[Column], where: Column) -> Frame:
+    """Cells by place, not added up: 43,000 of them with one packed key reach numpy sooner than SQLite's
+    sorter would be done with three.
+    """
+    c = tables.traffic_places.c
+    place = (c.channel_id * _COUNTRIES + c.country) * _DEVICES + c.device
+    packed, *values = columns(reader.connection, select(place.label("place"), *parts).where(where))
+    keys = {
+        "channel": packed // (_COUNTRIES * _DEVICES),
+        "country": packed // _DEVICES % _COUNTRIES,
+        "device": packed % _DEVICES,
+    }
+    return Frame(keys, {part.key or "": found for part, found in zip(parts, values, strict=True)})
+
+
+_COUNTRIES = 1 << 10  # above every model.country_number
+_DEVICES = 1 << 3  # above every number of model.DEVICES
 
 
 def _raw_traffic(reader: Reader, parts: Sequence[str]) -> Frame:
