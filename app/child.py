@@ -5,9 +5,9 @@
     python -m app.child prepare [--workspace SLUG]        answers with JSON
     python -m app.child demo --url URL                   keys as JSON on standard input
 
-The parent holds the other end of a socket pair: the child writes one byte when it is ready, and ends
-when the parent's end closes, so a parent killed by -9 leaves nothing behind. No supervision here, and
-nothing about what is served.
+The parent holds the other end of a socket pair: it writes one byte when all is prepared, the child one
+when it is ready, and the child ends when the parent's end closes, so a parent killed by -9 leaves nothing
+behind. No supervision here, and nothing about what is served.
 """
 
 import argparse
@@ -27,11 +27,15 @@ from app.settings import Settings
 
 def web(settings: Settings, arguments: argparse.Namespace) -> None:
     """Serve on the inherited socket until SIGTERM or until the parent is gone; then drain."""
+    import httptools  # noqa: F401 (loaded now, used by uvicorn later)
     import uvicorn
+    import uvloop  # noqa: F401
 
     from app.main import create_app
     from app.web import Server
 
+    parent = socket.socket(fileno=arguments.parent)
+    _wait_for_go(parent)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -45,7 +49,6 @@ def web(settings: Settings, arguments: argparse.Namespace) -> None:
         proxy_headers=False,  # the doors read X-Forwarded-For themselves, from trusted networks only
         timeout_graceful_shutdown=10,
     )
-    parent = socket.socket(fileno=arguments.parent)
     server = Server(config, app=app, drain_seconds=settings.drain_seconds, parent=parent)
     server.run(sockets=[socket.socket(fileno=arguments.listen)])
 
@@ -54,6 +57,9 @@ def worker(settings: Settings, arguments: argparse.Namespace) -> None:
     """Run the background tasks until SIGTERM or until the parent is gone."""
     from app.worker import run
 
+    parent = None if arguments.parent is None else socket.socket(fileno=arguments.parent)
+    if parent is not None:
+        _wait_for_go(parent)
     stop = threading.Event()
 
     def leave(_signal: int, _frame: Any) -> None:
@@ -61,15 +67,20 @@ def worker(settings: Settings, arguments: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-    if arguments.parent is not None:
-        parent = socket.socket(fileno=arguments.parent)
+    if parent is not None:
         parent.send(b"r")
         threading.Thread(target=_follow, args=(parent, stop), name="parent", daemon=True).start()
     run(settings, stop)
 
 
+def _wait_for_go(parent: socket.socket) -> None:
+    """Everything is loaded, nothing is open: go on when the parent says that all is prepared."""
+    if parent.recv(1) != b"g":
+        sys.exit("the parent is gone")
+
+
 def _follow(parent: socket.socket, stop: threading.Event) -> None:
-    parent.recv(1)  # the parent never writes: this returns when its end closes
+    parent.recv(1)  # the parent says nothing more: this returns when its end closes
     stop.set()
 
 

@@ -1,6 +1,7 @@
 """The parent process: binds the socket once, keeps web and worker processes alive, rolls them over.
 
-    prepare   ends before anything is served, and again before every rolling restart (SIGHUP)
+    prepare   ends before anything is served, and again before every rolling restart (SIGHUP); what is
+              started meanwhile may load its code, but opens nothing before it is let go
     web       any number; a new one accepts before its predecessor is told to leave
     worker    one at work: a new one waits for the lock of the one that leaves
 
@@ -8,6 +9,7 @@ One thread, one loop. It opens no database and imports nothing that its children
 while they change, and an upgraded package is taken up by the next SIGHUP.
 """
 
+import contextlib
 import os
 import selectors
 import signal
@@ -34,7 +36,7 @@ HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 @dataclass(eq=False)
 class Child:
-    """One process and our end of the pair between us: a byte on it says ready, its end is the child's."""
+    """One process and our end of the pair between us: it hears "go", says ready, and its end is ours too."""
 
     role: str
     process: subprocess.Popen[bytes]
@@ -139,6 +141,8 @@ class Parent:
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         try:
             self._prepare()
+            self.places = [Place("web") for _ in range(self.plan.web_processes)] + [Place("worker")]
+            self._look_after(time.monotonic())
             while self._alive():
                 for chosen, _ in self.selector.select(self._patience()):
                     if chosen.fileobj is signals:
@@ -193,7 +197,14 @@ class Parent:
             process = command(self.plan.environment, role, *arguments, **options)
         child = Child(role, process, ours, time.monotonic())
         self.selector.register(ours, selectors.EVENT_READ, child)
+        if self.prepared is not None:
+            self._let_go(child)
         return child
+
+    def _let_go(self, child: Child) -> None:
+        child.started = time.monotonic()  # a long migration before is not its fault
+        with contextlib.suppress(BrokenPipeError):  # it died, which is noticed elsewhere
+            child.channel.send(b"g")
 
     def _dismiss(self, child: Child) -> None:
         if child.kill_at is None:
@@ -253,11 +264,13 @@ class Parent:
             return
         if process.returncode != 0:
             log.error("prepare_failed", status=process.returncode, serving=self.announced)
-            if not self.announced:
-                self.stopping, self.status = True, 1
-        elif not self.places:
+            if self.prepared is None:
+                self.status = 1
+                self._stop()
+        elif self.prepared is None:
             self.prepared = answer
-            self.places = [Place("web") for _ in range(self.plan.web_processes)] + [Place("worker")]
+            for child in self._children():
+                self._let_go(child)
         else:
             for place in self.places:
                 self._replace(place)
