@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import db, tables
+from app.attribution.rules import BILLING
 from app.attribution.tasks import settle
 from app.conversions.rules import Adjustment
-from app.model import DAY, HOUR, MODELS, REASONS
+from app.model import DAY, HOUR, KINDS, MODELS, REASONS
 from app.money import joined
-from tests.attribution.world import NOW, REFUND, STATUS, World, recount, visitor, world
+from tests.attribution.law import Conversion, Law, Touch, credits
+from tests.attribution.world import CREDITS, NOW, REFUND, STATUS, World, recount, visitor, world
 
 
 @pytest.fixture
@@ -137,6 +139,45 @@ def test_facts_that_come_one_by_one_and_in_any_order_give_what_they_give_at_once
         assert found.cells(tables.credit_days) == recount(found)["credit_days"]
         assert found.cells(tables.credit_places) == recount(found)["credit_places"]
         found.engine.dispose()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    touches=TOUCHES,
+    at=st.integers(0, 30 * 24).map(lambda h: NOW - h * HOUR),
+    tier_rule=st.sampled_from(["click_over_view", "all_kinds"]),
+    billing=st.sampled_from(list(BILLING)),
+    billing_days=st.sampled_from([1, 30, 60]),
+    impression_days=st.sampled_from([1, 20]),
+)
+def test_what_is_settled_is_what_the_law_says_of_all_touches(
+    touches: list, at: int, tier_rule: str, billing: str, billing_days: int, impression_days: int
+) -> None:
+    windows = {"click": 30, "visit": 3, "impression": impression_days}
+    with tempfile.TemporaryDirectory() as folder:
+        found = world(Path(folder))
+        found.configure(
+            windows=windows, tier_rule=tier_rule, billing_model=billing, billing_window=billing_days
+        )
+        fill(found, touches, [(at, ("v",), 1_000_000, [], 0)])
+        found.settle()
+        columns = [CREDITS.index(name) for name in ("ordinal", "no", "reason", *MODELS)]
+        rows = [tuple(row[i] for i in columns) for row in found.credits()]
+        found.engine.dispose()
+    law = Law(
+        windows={KINDS[kind]: days * DAY for kind, days in windows.items()},
+        goal_windows={},
+        campaign_windows={},
+        billing_window=billing_days * DAY,
+        billing=billing,
+        tier_rule=tier_rule,
+    )
+    seen = [
+        Touch(no, KINDS[kind], when, flags, campaign=campaign)
+        for no, (kind, when, by, flags, campaign) in enumerate(touches, 1)
+        if by == "v"
+    ]
+    assert rows == credits(Conversion(at), seen, law)
 
 
 # --- Money ------------------------------------------------------------------------------------------
