@@ -65,6 +65,7 @@ class Lock(IntEnum):
     FACTS = 1  # of one workspace: what pipelines read and then add to
     LEADER = 2
     SETTINGS = 3
+    MONTHS = 4
 
 
 def connect(url: str, *, pool: int = 5, timeout: float = 0) -> Engine:

@@ -20,6 +20,7 @@ from sqlalchemy import Engine, delete
 from app import db, tables
 from app.attribution.leader import lead
 from app.deps import now_us
+from app.events import months
 from app.inbox.queue import Queue
 from app.model import DAY
 from app.pipeline import recount, store
@@ -88,6 +89,13 @@ def forget_receipts(context: Context) -> None:
         connection.execute(delete(tables.outcomes).where(tables.outcomes.c.at < limit))
 
 
+def make_months(context: Context) -> None:
+    """The months of events to come (PostgreSQL)."""
+    with db.begin(context.engine) as connection:
+        if made := months.make_months(connection, now_us()):
+            log.info("months_made", count=made)
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     every: float  # seconds
@@ -98,6 +106,7 @@ TASKS: tuple[Task, ...] = (
     Task(1, refresh_snapshot),
     Task(1, replay),
     Task(3600, forget_receipts),
+    Task(3600, make_months),
 )
 
 
@@ -128,7 +137,10 @@ def run(settings: Settings, stop: threading.Event) -> None:
             thread.start()
         log.info("started", database=engine.url.get_backend_name())
         for thread in threads:
-            thread.join()
+            # Not for ever at a time: the kernel may hand a signal to another thread (it does when the process
+            # stood still), which does not wake this one, and only this one runs its handler.
+            while thread.is_alive():
+                thread.join(0.2)
         context.queue.close()
     engine.dispose()
     log.info("stopped")
@@ -167,7 +179,7 @@ def _forever(turn: Callable[[], bool], stop: threading.Event, *, pause: Callable
         try:
             busy = turn()
             failures = 0
-        except Exception as error:  # noqa: BLE001 - a thread that ended would be missed by nobody
+        except Exception as error:
             busy, failures = False, failures + 1
             name = threading.current_thread().name
             if db.passing(error):
@@ -182,7 +194,7 @@ def _forever(turn: Callable[[], bool], stop: threading.Event, *, pause: Callable
 
 @contextmanager
 def _alone(path: Path, stop: threading.Event) -> Iterator[bytes]:
-    """Hold the lock file, waiting for whoever holds it, and say the name in it; b"" when `stop` came first."""
+    """Hold the lock file, waiting for its holder, and say the name in it; b"" when `stop` came first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         while not stop.is_set():

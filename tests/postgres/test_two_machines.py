@@ -96,7 +96,9 @@ def exact(house: House) -> None:
         for table, cells in zip(ROLLUPS, counted(connection, 1, "UTC"), strict=True):
             width = len(table.primary_key)
             stored = {tuple(row[1:width]): list(row[width:]) for row in connection.execute(select(table))}
-            assert {k: v for k, v in stored.items() if any(v)} == {k[1:]: v for k, v in cells.items() if any(v)}
+            assert {k: v for k, v in stored.items() if any(v)} == {
+                k[1:]: v for k, v in cells.items() if any(v)
+            }
 
 
 def test_a_touch_and_its_sale_sent_through_two_machines_at_once_never_miss_each_other(house: House) -> None:
