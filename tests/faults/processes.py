@@ -1,12 +1,11 @@
 """The service's processes, and what is done to them: found through the parent, killed, held, made to fail."""
 
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +44,15 @@ class Service(Clicktrail):
 
     def crash(self) -> None:
         """SIGKILL the parent; return when nobody listens any more, so that it can be started again."""
-        self.stop(signal.SIGKILL)
+        assert self.process is not None
+        self.process.kill()
+        self.gone()
+
+    def gone(self) -> None:
+        """Return when the parent, which was told to leave or killed, is gone and nobody listens any more."""
+        assert self.process is not None
+        self.process.wait(timeout=60)
+        self.stop()
         wait_until(lambda: not self._listens())
 
     def _listens(self) -> bool:
@@ -93,7 +100,8 @@ def held(running: Clicktrail, role: Role) -> Iterator[psutil.Process]:
     try:
         yield process
     finally:
-        process.resume()
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 # --- What failed system calls there are ---------------------------------------------------------------

@@ -1,7 +1,9 @@
 """A full disk: the doors say so, visitors are redirected all the same, and space brings everything back."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,18 +16,17 @@ from tests.faults.processes import Service, processes, readiness
 
 pytestmark = pytest.mark.faults
 
+RESERVE = 16 * 2**20
 DOORS = sorted({door for _, door in JOURNEY})
 
 
-def fill(disk: Path) -> None:
-    """Leave not one byte."""
+def fill(disk: Path, leave: int) -> None:
+    """Leave this many bytes, or none."""
     with (disk / "ballast").open("ab", buffering=0) as ballast:
         for size in (2**20, 2**12, 1):
-            try:
-                while True:
+            with suppress(OSError):
+                while shutil.disk_usage(disk).free > leave:
                     ballast.write(bytes(size))
-            except OSError:
-                continue
 
 
 def free(disk: Path) -> None:
@@ -42,12 +43,12 @@ def refuses_everywhere(load: Load) -> bool:
     return all(heard[door, "unknown" if door == "redirect" else "refused"] for door in DOORS)
 
 
-def filled(service: Service, disk: Path, relieve: Callable[[Path], None], load: Load) -> str:
+def filled(service: Service, disk: Path, leave: int, relieve: Callable[[Path], None], load: Load) -> str:
     """Fill the disk under load until every door refuses, relieve it, and go on; what /readyz named."""
     before = [process.pid for role in ("web", "worker") for process in processes(service, role)]
     with load:
         load.more(100)
-        fill(disk)
+        fill(disk, leave)
         wait_until(lambda: refuses_everywhere(load), seconds=60)
         named = readiness(service)
         relieve(disk)
@@ -60,10 +61,10 @@ def filled(service: Service, disk: Path, relieve: Callable[[Path], None], load: 
 
 
 @pytest.mark.parametrize(
-    ("reserve", "relieve", "reason"),
+    ("reserve", "leave", "relieve", "reason"),
     [
-        (0, free, "inbox"),
-        (16 * 2**20, enlarge, "less than 16777216 bytes are free"),
+        (0, 0, free, "inbox"),
+        (RESERVE, RESERVE - 2**20, enlarge, f"less than {RESERVE} bytes are free"),
     ],
     ids=["to the last byte", "to the reserve"],
 )
@@ -72,13 +73,14 @@ def test_a_full_disk_refuses_and_space_heals_it(
     small_disk: Path,
     tmp_path: Path,
     reserve: int,
+    leave: int,
     relieve: Callable[[Path], None],
     reason: str,
     report: Callable[[str], None],
 ) -> None:
     service = serve(data=small_disk / "data", CLICKTRAIL_DISK_RESERVE_BYTES=str(reserve))
     load = Load(service)
-    named = filled(service, small_disk, relieve, load)
+    named = filled(service, small_disk, leave, relieve, load)
     assert reason in named
     assert load.ledger.surprises == []
     damage = compare(load.ledger, service.database)
@@ -95,9 +97,11 @@ def test_a_full_disk_refuses_and_space_heals_it(
 def test_the_ledger_tells_a_pixel_that_says_accepted_whatever_happens(
     serve: Callable[..., Service], small_disk: Path
 ) -> None:
-    service = serve("unavailable_told_as_accepted", data=small_disk / "data")
+    service = serve(
+        "unavailable_told_as_accepted", data=small_disk / "data", CLICKTRAIL_DISK_RESERVE_BYTES="0"
+    )
     with Load(service) as load:
-        fill(small_disk)
+        fill(small_disk, 0)
         wait_until(lambda: load.ledger.count("refused", "api"))
         load.more(20, door="pixel")
         free(small_disk)

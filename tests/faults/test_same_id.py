@@ -1,0 +1,94 @@
+"""One id sent by many at once: it counts once, one sender hears so, and other content is kept aside."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from app import tables
+from app.model import number
+from tests.faults.processes import Service, reading
+
+pytestmark = pytest.mark.faults
+
+SENDERS = 64
+IDS = [f"same-{n}" for n in range(8)]
+SALE = {"kind": "sale", "value": "19.990001", "currency": "EUR"}
+
+
+def sale(id_: str, **fields: str) -> dict[str, str]:
+    return {**SALE, "id": id_, "order_id": f"order-{id_}", **fields}
+
+
+async def sent(service: Service, events: Sequence[dict[str, str]]) -> list[str]:
+    """Send each by itself, all at once; what became of them."""
+    limits = httpx.Limits(max_connections=len(events))
+    async with httpx.AsyncClient(
+        base_url=service.url, headers=service.as_("server"), timeout=60, limits=limits
+    ) as client:
+        answers = await asyncio.gather(
+            *(client.post("/v1/events", params={"wait": "stored"}, json=event) for event in events)
+        )
+    assert {answer.status_code for answer in answers} == {202}
+    return [answer.json()["outcomes"][0] for answer in answers]
+
+
+def values(data: Path, id_: str) -> list[int | None]:
+    """The value of each report stored under an id."""
+    s = tables.sightings.c
+    with reading(data) as connection:
+        return list(connection.scalars(select(s.value).where(s.no == number(1, "id", id_))))
+
+
+def put_aside(data: Path) -> Counter[Any]:
+    r = tables.rejected.c
+    with reading(data) as connection:
+        return Counter(map(tuple, connection.execute(select(r.event_id, r.code))))
+
+
+async def test_of_64_who_send_one_id_at_once_one_is_stored(
+    serve: Callable[..., Service], report: Callable[[str], None]
+) -> None:
+    service = serve(CLICKTRAIL_WEB_PROCESSES="2")
+    for id_ in IDS:
+        outcomes = Counter(await sent(service, [sale(id_)] * SENDERS))
+        assert outcomes == {"stored": 1, "duplicate": SENDERS - 1}
+        assert values(service.data, id_) == [19_990_001]
+    assert Counter(await sent(service, [sale(IDS[0])] * 2)) == {"duplicate": 2}
+    report(
+        f"{SENDERS} at once with one id, {len(IDS)} ids, two web processes: 1 stored, the others duplicates"
+    )
+
+
+async def test_of_two_contents_under_one_id_the_first_stands(
+    serve: Callable[..., Service], report: Callable[[str], None]
+) -> None:
+    service = serve(CLICKTRAIL_WEB_PROCESSES="2")
+    for id_ in IDS:
+        dear, cheap = sale(id_, value="5"), sale(id_, value="3")
+        outcomes = await sent(service, [dear, cheap] * (SENDERS // 2))
+        of_dear, of_cheap = Counter(outcomes[::2]), Counter(outcomes[1::2])
+        first, other = (of_dear, of_cheap) if of_dear["stored"] else (of_cheap, of_dear)
+        assert first == {"stored": 1, "duplicate": SENDERS // 2 - 1}
+        assert other == {"id_conflict": SENDERS // 2}
+        assert values(service.data, id_) == [5_000_000 if first is of_dear else 3_000_000]
+    assert put_aside(service.data) == {(id_, "id_conflict"): SENDERS // 2 for id_ in IDS}
+    report(f"two contents under one id, {len(IDS)} ids: the first stands, the other is kept aside")
+
+
+async def test_a_service_that_does_not_look_up_repeats_is_found_out(serve: Callable[..., Service]) -> None:
+    service = serve("repeats_not_looked_up")
+    assert Counter(await sent(service, [sale("same")] * SENDERS)) == {"stored": SENDERS}
+    assert len(values(service.data, "same")) == SENDERS
+
+
+async def test_a_service_that_drops_conflicts_is_found_out(serve: Callable[..., Service]) -> None:
+    service = serve("conflict_taken_for_repeat")
+    outcomes = await sent(service, [sale("same", value=value) for value in ("5", "3")])
+    assert sorted(outcomes) == ["duplicate", "stored"]
+    assert put_aside(service.data) == {}
