@@ -205,6 +205,7 @@ def run(folder: Path, limit: int) -> dict[str, Any]:
     spent["everything else"] = seconds - sum(spent.values())
     return {
         "seconds": seconds,
+        "processor": time.process_time() - processor,
         "settled": settled,
         "transactions": sorted(transactions),
         "stages": spent,
@@ -233,7 +234,7 @@ def show(found: dict[str, Any], conversions: int, touches: int, limit: int) -> N
         print(f"  rows in {name:<18}{rows:>12,}")
     own = found["transactions"]
     print(f"  transactions {len(own)}: median {own[len(own) // 2]:.3f} s, longest {own[-1]:.3f} s")
-    print(f"total {found['seconds']:.2f} s (goal {GOAL_SECONDS:.0f} s)")
+    print(f"total {found['seconds']:.2f} s (goal {GOAL_SECONDS:.0f} s), processor {found['processor']:.2f} s")
     print(f"peak memory {found['memory']:.0f} MB (goal {GOAL_MEMORY} MB)")
 
 

@@ -109,7 +109,9 @@ def _around(connection: Connection, setup: Setup, conversions: Conversions, peop
     """Every touch of these nodes, flagged and foreign ones too, from well before until well after."""
     at, longest = int(conversions.occurred_at[0]), setup.rules.longest
     since = dict.fromkeys(PRIORITY, at - 2 * longest)
-    found = journeys(connection, people.nodes(), since=since, until=at + longest, flags=-1)
+    found = journeys(
+        connection, np.unique(people.members[1]).tolist(), since=since, until=at + longest, flags=-1
+    )
     visitor, touches = gather.touches_of(found)
     _, touch, mine = gather.held(visitor, touches.at, people.members)
     own = np.unique(touch[mine])

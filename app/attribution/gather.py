@@ -28,10 +28,9 @@ class People:
     of: Ints  # per conversion, the index of its person
     members: Ints
 
-    def nodes(self, which: Bits | None = None) -> list[int]:
-        """The distinct nodes of the people of all conversions, or of these."""
-        wanted = slice(None) if which is None else np.isin(self.members[0], self.of[which])
-        found: list[int] = np.unique(self.members[1][wanted]).tolist()
+    def nodes(self, which: Bits) -> list[int]:
+        """The distinct nodes of the people of these conversions."""
+        found: list[int] = np.unique(self.members[1][np.isin(self.members[0], self.of[which])]).tolist()
         return found
 
 
@@ -201,7 +200,7 @@ def results(connection: Connection, workspace: int, who: People) -> dict[int, li
         connection,
         select(n.node, c.occurred_at, c.id, c.goal_id, c.setbacks == 0)
         .join(tables.conversions, (c.workspace == n.workspace) & (c.id == n.conversion))
-        .where(n.workspace == workspace, db.among(connection, n.node, who.nodes())),
+        .where(n.workspace == workspace, db.among(connection, n.node, np.unique(who.members[1]).tolist())),
     )
     person, row, mine = held(rows[0], rows[1], who.members)
     found: dict[int, set[Result]] = defaultdict(set)

@@ -93,6 +93,15 @@ class Journeys:
     bearer: Ints  # index of a conversion, as long as `signed`
     signed: Ints  # index of a touch
 
+    def with_held(self, more: "Journeys") -> "Journeys":
+        """These, and other touches that `more` says are held."""
+        return replace(
+            self,
+            touches=joined(self.touches, more.touches),
+            holder=np.concatenate([self.holder, more.holder]),
+            held=np.concatenate([self.held, more.held + len(self.touches.at)]),
+        )
+
     def in_order(self) -> "Journeys":
         """The same with touches in their order, so that an index is a rank."""
         order = self.touches.order()

@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from app.attribution import bookings, gather, store
 from app.attribution.credits import Standing, credits
 from app.attribution.gather import People, Result
-from app.attribution.journeys import PRIORITY, Asks, Ints, taken
+from app.attribution.journeys import CLICK, PRIORITY, Asks, Bits, Ints, Journeys, anywhere, taken
 from app.attribution.ledger import Conversions, Ledger, Lines, Rows, changed
 from app.attribution.lines import difference
-from app.attribution.rules import near
+from app.attribution.rules import candidates, judge, near
 from app.attribution.store import Setup
 from app.conversions.store import changes, load, mark_due
 from app.model import BASES, QUARTER, REASONS
@@ -100,8 +100,7 @@ def _rows(
     connection: Connection, setup: Setup, conversions: Conversions, people: People, known: Known
 ) -> Rows:
     asks = asking(setup, conversions, people, known)
-    since = {kind: int(asks.at.min()) - reach for kind, reach in setup.rules.furthest.items()}
-    found = gather.valid(connection, people.members, people.nodes(), since=since, until=int(asks.at.max()))
+    found = _touches(connection, setup, asks, people)
     journeys = gather.with_signed(connection, setup.workspace, found, conversions.clicks)
     rows = credits(
         asks,
@@ -112,6 +111,31 @@ def _rows(
         day_of=partial(days, setup.zone),
     )
     return _told_apart(connection, setup, asks, people, rows)
+
+
+def _touches(connection: Connection, setup: Setup, asks: Asks, people: People) -> Journeys:
+    """The touches that can matter. Where clicks go before all else (`click_over_view`), the others, which
+    are most of them, are read only of people of whose conversions one has no click to go by."""
+    rules = setup.rules
+    every = np.ones(len(asks.at), dtype=np.bool_)
+    if rules.tier_rule != "click_over_view":
+        return _valid(connection, asks, people, every, rules.furthest)
+    clicks = _valid(connection, asks, people, every, {CLICK: rules.furthest[CLICK]}).in_order()
+    pairs = candidates(asks, clicks, rules)
+    clicked = anywhere(pairs.ask, judge(pairs, asks, clicks.touches, rules).code == 0, len(asks.at))
+    if clicked.all():
+        return clicks
+    views = {kind: reach for kind, reach in rules.furthest.items() if kind != CLICK}
+    return clicks.with_held(_valid(connection, asks, people, ~clicked, views))
+
+
+def _valid(
+    connection: Connection, asks: Asks, people: People, which: Bits, reaches: Mapping[int, int]
+) -> Journeys:
+    """The valid touches of the people of these conversions, of each kind as far back as it can reach."""
+    first, last = int(asks.at[which].min()), int(asks.at[which].max())
+    since = {kind: first - reach for kind, reach in reaches.items()}
+    return gather.valid(connection, people.members, people.nodes(which), since=since, until=last)
 
 
 def asking(setup: Setup, conversions: Conversions, people: People, known: Known) -> Asks:
@@ -140,9 +164,7 @@ def _told_apart(connection: Connection, setup: Setup, asks: Asks, people: People
     longest = setup.rules.longest
     if not lonely.any() or min(setup.rules.furthest.values()) == longest:
         return rows
-    since = dict.fromkeys(PRIORITY, int(asks.at[lonely].min()) - longest)
-    until = int(asks.at[lonely].max())
-    older = gather.valid(connection, people.members, people.nodes(lonely), since=since, until=until)
+    older = _valid(connection, asks, people, lonely, dict.fromkeys(PRIORITY, longest))
     outside = lonely & near(asks, older.in_order(), setup.rules)
     reason = np.where(rows.reason == REASONS["no_touch"], REASONS["outside_window"], rows.reason)
     return replace(rows, reason=np.where(outside[rows.owner], reason, rows.reason))
