@@ -90,7 +90,7 @@ def cut(limit: int) -> Reader:
     read = text(2**30)
 
     def read_and_cut(value: object) -> str:
-        found: str = read(value[:limit] if isinstance(value, str) else value)
+        found: str = read(value[:limit] if type(value) is str else value)
         return found
 
     return read_and_cut
