@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 
 from app import tables
 from app.metrics import cost
@@ -47,14 +47,21 @@ def written(
     }
 
 
+#: Bytes of an inbox file's uuid. Cursors of other names hold how far a worker has drained everything.
+INBOX_FILE = 16
+
+
 def _fresh(reader: Reader, money: Prices) -> dict[str, object]:
-    """`events`: when the newest stored event or report was received. Every earlier one that its door
-    accepted through the same inbox is stored too. `spend`: the latest day of each account in the range.
+    """`events`: everything accepted until then is in the numbers' facts: the newest stored event, or the
+    instant at which the workers last found nothing waiting. `spend`: the latest day of each account.
     """
     newest = [
         reader.connection.scalar(select(table.c.received_at).order_by(table.c.id.desc()).limit(1))
         for table in (tables.events, tables.sightings)
     ]
+    c = tables.cursors.c
+    drained = select(func.min(c.sequence)).where(func.length(c.file) != INBOX_FILE)
+    newest.append(reader.connection.scalar(drained))
     at = max((moment for moment in newest if moment is not None), default=None)
     found: dict[str, object] = {"events": None if at is None else _instant(at)}
     if money.accounts:

@@ -1,9 +1,9 @@
-"""Exchange rates: the last one published on or before a day, at most some days old, exactly. Pure.
+"""Exchange rates: the last one published before a local day began, at most some days old, exactly. Pure.
 
 A missing rate is None, never 1: a sum of currencies at a made-up rate is a wrong number that looks right.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Rates:
 
     def _latest(self, currency: str, base: str, day: int) -> Rate | None:
         rows = self._published.get((currency, base), [])
-        position = bisect_right(rows, day, key=lambda row: row[0])
+        position = bisect_left(rows, day, key=lambda row: row[0])  # published before the day began
         if not position or day - rows[position - 1][0] > self.max_age:
             return None
         found, value = rows[position - 1]
