@@ -320,9 +320,20 @@ events = table(
     Index("events_time", "workspace", "occurred_at"),
     # A journey is read from this index alone: without it each touch costs a look-up in the table.
     Index(
-        "events_journey", "visitor", "occurred_at", "kind", "flags", "no", "direct",
-        "channel_id", "campaign_id", "ad_id", "partner_id", "country", "device",
-    ),  # fmt: skip
+        "events_journey",
+        "visitor",
+        "occurred_at",
+        "kind",
+        "flags",
+        "no",
+        "direct",
+        "channel_id",
+        "campaign_id",
+        "ad_id",
+        "partner_id",
+        "country",
+        "device",
+    ),
 )
 
 #: Visits that came from a click which did not pass our redirect. Of all with one key (rules.landing_key)

@@ -22,8 +22,8 @@ from app.attribution.leader import lead
 from app.deps import now_us
 from app.events import months
 from app.inbox.queue import Queue
-from app.model import DAY
-from app.pipeline import recount, store
+from app.model import DAY, SECOND
+from app.pipeline import recount
 from app.pipeline.run import Pipeline
 from app.settings import Settings
 from app.telemetry import logger
@@ -56,14 +56,11 @@ class Context:
 def drain(context: Context, limit: int) -> int:
     """Take what the inbox holds, up to `limit` records; returns how many."""
     before = now_us()
-    with db.reading(context.engine) as connection:
-        after = store.cursors(connection)
-    slices = context.queue.read(after, limit)
+    slices = context.queue.read(context.pipeline.cursors(), limit)
     if not slices:
         # Nothing was waiting at `before`, so everything accepted until then is in the numbers' facts.
-        if before - after.get(context.freshness, 0) > 1_000_000:
-            with db.begin(context.engine) as connection:
-                store.advance(connection, context.freshness, before, before)
+        if before - context.pipeline.cursors().get(context.freshness, 0) > SECOND:
+            context.pipeline.advance(context.freshness, before)
         return 0
     context.pipeline.take(slices)
     for part in slices:
@@ -78,8 +75,8 @@ def refresh_snapshot(context: Context) -> None:
 
 
 def replay(context: Context) -> None:
-    """Quarantined records that an operator asked for."""
-    context.pipeline.replay()
+    """Quarantined records that an operator asked for; by a pipeline of its own, since each caches names."""
+    Pipeline(context.engine, context.pipeline.clock, context.pipeline.country_of).replay()
 
 
 def forget_receipts(context: Context) -> None:

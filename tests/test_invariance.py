@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app import db, tables
@@ -17,7 +17,8 @@ from app.model import DAY, HOUR, Event
 from app.pipeline.recount import ROLLUPS, counted
 from tests.house import NOON, House, event
 
-from hypothesis import Phase
+
+#: Without shrinking: each example builds two databases, and the seed of a failure is enough to repeat it.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 SECRET = b"s" * 32
 CAMPAIGNS = {"spring": 1, "autumn": 2}

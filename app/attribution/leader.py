@@ -197,7 +197,7 @@ def _stand(connection: Connection, workspace: int, folded: Mapping[int, Conversi
     candidates |= conversions.load(connection, workspace, near - folded.keys())
     g = tables.goals.c
     statement = select(g.id, g.count).where(g.workspace == workspace)
-    counting: dict[int, str] = {id_: count for id_, count in connection.execute(statement)}
+    counting: dict[int, str] = dict(connection.execute(statement).all())
     persons = dict(
         zip(
             candidates,

@@ -47,13 +47,29 @@ class Pipeline:
     clock: Callable[[], int]
     country_of: Callable[[str], str] = lambda ip: ""
     names: slugs.Names = field(default_factory=slugs.Names)
+    after: dict[bytes, int] = field(default_factory=dict)  # cursors as last committed; {}: to be read
+
+    def cursors(self) -> dict[bytes, int]:
+        """How far each inbox file is drained. Nobody else moves them, so they are read once."""
+        if not self.after:
+            with db.reading(self.engine) as connection:
+                self.after = store.cursors(connection)
+        return self.after
+
+    def advance(self, file: bytes, sequence: int) -> None:
+        """Move one cursor and nothing else."""
+        with db.begin(self.engine) as connection:
+            store.advance(connection, file, sequence, self.clock())
+        self.after[file] = sequence
 
     def take(self, slices: Sequence[Slice]) -> None:
         """Process every record of `slices`; afterwards the cursors stand behind them."""
         try:
             self._persist(slices)
+            self.after |= {part.file: part.sequences[-1] for part in slices}
         except Exception as error:
             self.names = slugs.Names()
+            self.after = {}
             if db.passing(error):
                 raise  # it says nothing about the batch: again, as it is
             if sum(len(s.sequences) for s in slices) > 1:

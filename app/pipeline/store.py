@@ -188,7 +188,11 @@ def lift_prefetched(
         facts.count(stored(row, zone), -1)
         facts.count(stored(row, zone, flags=flags, billable=billable), 1)
         facts.touch(workspace, row.visitor, occurred_at)
-        connection.execute(update(tables.events).where(e.id == row.id, e.occurred_at == occurred_at).values(flags=flags, billable=billable))
+        connection.execute(
+            update(tables.events)
+            .where(e.id == row.id, e.occurred_at == occurred_at)
+            .values(flags=flags, billable=billable)
+        )
 
 
 def stored(r: Any, zone: str, *, flags: int | None = None, billable: int | None = None) -> Traffic:
