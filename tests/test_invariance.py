@@ -17,7 +17,6 @@ from app.model import DAY, HOUR, Event
 from app.pipeline.recount import ROLLUPS, counted
 from tests.house import NOON, House, event
 
-
 #: Without shrinking: each example builds two databases, and the seed of a failure is enough to repeat it.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 SECRET = b"s" * 32
