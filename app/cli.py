@@ -155,6 +155,48 @@ def migrate(data: Data = None) -> None:
     print(f"schema {after}" if before == after else f"schema {before or 'none'} -> {after}")
 
 
+@app.command("migrate-database")
+def migrate_database(
+    to: Annotated[str, typer.Option(help="postgresql://user:password@host/database, migrated and empty.")],
+    data: Data = None,
+) -> None:
+    """Move from SQLite to PostgreSQL: copy everything, and compare every table and metric."""
+    from rich.progress import Progress
+
+    from app.move import move
+
+    settings = read_settings(data=data)
+    with _said_plainly(), Progress(transient=True) as progress:
+        bar = progress.add_task("")
+
+        def told(what: str, done: int, of: int) -> None:
+            progress.update(bar, description=what, completed=done, total=of)
+
+        counts = move(settings, to, now=now(), told=told)
+    print(f"{sum(counts.values()):,} rows in {len(counts)} tables moved; every table and report is equal.")
+    print("Set CLICKTRAIL_DATABASE_URL to the new database and start with the same data folder.")
+
+
+@app.command()
+def backup(to: Annotated[Path, typer.Argument(metavar="FOLDER")], data: Data = None) -> None:
+    """Copy the embedded database and the inbox into a new folder, while Clicktrail runs."""
+    from app.backup import back_up
+
+    with _said_plainly():
+        size = back_up(read_settings(data=data), to)
+    print(f"{to}: {size:,} bytes, with checksums")
+
+
+@app.command()
+def restore(of: Annotated[Path, typer.Argument(metavar="FOLDER")], data: Data = None) -> None:
+    """Verify a backup and put it into an empty data folder."""
+    from app.backup import restore as bring_back
+
+    with _said_plainly():
+        size = bring_back(read_settings(data=data), of)
+    print(f"{of}: {size:,} bytes verified and restored")
+
+
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document, the hand-written doors included."""

@@ -218,6 +218,8 @@ def _cursor(connection: Connection, sql: str) -> Iterator[Any]:
     try:
         yield cursor
     except errors as error:
+        if connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor):
+            connection.invalidate(error)
         raise exc.DBAPIError.instance(sql, None, error, errors, dialect=connection.dialect) from error
     finally:
         cursor.close()
@@ -240,7 +242,8 @@ def append(
         return
     if connection.dialect.name == "sqlite":
         return bulk(connection, inserting(table, "sqlite", *columns), rows)
-    copied = f"COPY {table.name} ({', '.join(columns)}) FROM STDIN"  # names of ours, from tables.py
+    quoted = (connection.dialect.identifier_preparer.quote(name) for name in columns)
+    copied = f"COPY {table.name} ({', '.join(quoted)}) FROM STDIN"  # names of ours, from tables.py
     with _cursor(connection, copied) as cursor, cursor.copy(copied) as copy:
         for row in rows:
             copy.write_row(row)

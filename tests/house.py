@@ -54,7 +54,11 @@ class House:
 
     @classmethod
     def build(cls, folder: Path, **workspace: object) -> "House":
-        engine = engines.connect(folder)
+        return cls.on(engines.connect(folder), **workspace)
+
+    @classmethod
+    def on(cls, engine: Engine, **workspace: object) -> "House":
+        """One in a database of yours, which has its tables."""
         with db.begin(engine) as connection:
             workspaces.add_workspace(connection, "main", now=NOON, **workspace)
         return cls(engine, Pipeline(engine, lambda: NOON))

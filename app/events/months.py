@@ -48,8 +48,8 @@ def _make(connection: Connection, name: str, low: int, high: int) -> None:
     connection.execute(text(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS INCLUDING INDEXES)"))
     inside = f"occurred_at >= {low} AND occurred_at < {high}"
     if connection.scalar(select(exists().where(c.occurred_at >= low, c.occurred_at < high))):
-        moved = f"DELETE FROM events_rest WHERE {inside} RETURNING *"  # noqa: S608 - bounds of ours
-        connection.execute(text(f"WITH moved AS ({moved}) INSERT INTO {name} SELECT * FROM moved"))
+        moved = f"DELETE FROM events_rest WHERE {inside} RETURNING *"  # noqa: S608 - numbers of ours
+        connection.execute(text(f"WITH moved AS ({moved}) INSERT INTO {name} SELECT * FROM moved"))  # noqa: S608
     connection.execute(text(f"ALTER TABLE {name} ADD CONSTRAINT inside CHECK ({inside})"))  # spares a scan
     connection.execute(
         text(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})")
