@@ -129,6 +129,19 @@ def test_a_conversion_uses_touches_up_where_the_workspace_says_so(here: World) -
     assert here.earned(7) == {1: 1, 2: 1, 3: 1}
 
 
+def test_a_conversion_that_moves_gives_back_what_it_had_used_up(here: World) -> None:
+    here.configure(reset_after_conversion=True)
+    three_clicks(here)
+    here.sale(7, NOW)
+    here.sale(6, NOW - DAY - HOUR)
+    here.settle()
+    assert here.earned(7) == {1: 1}
+    here.sale(6, NOW + HOUR)  # a more trusted door told another time
+    here.settle()
+    assert here.earned(7) == {1: 1, 2: 1, 3: 1}
+    assert here.earned(6) == {0: 1}
+
+
 def test_each_goal_uses_touches_up_for_itself_under_first_conversion_only(here: World) -> None:
     here.configure(first_conversion_only=True)
     three_clicks(here)
