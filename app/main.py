@@ -30,7 +30,7 @@ from app.collect.beacon import beacon
 from app.collect.click import click
 from app.collect.door import ASGIScope, Doors, Message, Receive, Send
 from app.collect.events import events, receipts
-from app.collect.openapi import OPERATIONS
+from app.collect.openapi import OPERATIONS, SECURITY_SCHEMES
 from app.collect.pixel import UNAVAILABLE, pixel, reply
 from app.collect.postback import postback
 from app.collect.receipts import Outcomes
@@ -250,12 +250,12 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 def _health(inbox: Inbox) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
-    @router.get("/healthz")
+    @router.get("/healthz", openapi_extra={"security": []})
     async def healthz() -> dict[str, str]:
         """The process is alive."""
         return {"status": "ok"}
 
-    @router.get("/readyz")
+    @router.get("/readyz", openapi_extra={"security": []})
     async def readyz() -> JSONResponse:
         """Whether records can be accepted, and if not, why. The database is not needed for that."""
         trouble = inbox.ready()
@@ -296,5 +296,7 @@ def _document(framework: FastAPI) -> dict[str, Any]:
     if framework.openapi_schema is None:
         document = get_openapi(title=framework.title, version="1", routes=framework.routes)
         document["paths"] = {**OPERATIONS, **document["paths"]}
+        document["components"]["securitySchemes"] = SECURITY_SCHEMES
+        document["security"] = [{name: []} for name in SECURITY_SCHEMES]
         framework.openapi_schema = document
     return framework.openapi_schema

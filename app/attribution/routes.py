@@ -7,11 +7,12 @@ from fastapi import APIRouter, Query
 from app import deps
 from app.attribution import explain
 from app.attribution.schemas import Why, WhyQuery
+from app.campaigns.routes import REFUSALS
 from app.conversions.reading import find
 from app.errors import InvalidInput
 from app.model import MODELS
 
-router = APIRouter(prefix="/v1/conversions", tags=["conversions"])
+router = APIRouter(prefix="/v1/conversions", tags=["conversions"], responses=REFUSALS)
 
 
 @router.get("/{id:path}/why", response_model=Why)

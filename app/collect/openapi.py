@@ -26,7 +26,7 @@ _BEACON = {
         "context": {"type": "object"},
     },
 }
-_KEY: list[dict[str, list[str]]] = [{"serverKey": []}]
+_OPEN: list[dict[str, list[str]]] = []  # these take their key, if any, from the request's own fields
 _PIXEL = "k e id c a p ct_click g tx v cur u vid url r t consent gdpr gdpr_consent gpp cb".split()
 _POSTBACK = "key click_id goal status value payout currency txid event_id return".split()
 _JSON_ERRORS = {
@@ -38,15 +38,23 @@ _JSON_ERRORS = {
 }
 _REDIRECT = {
     "tags": ["doors"],
+    "security": _OPEN,
     "responses": _responses(s302="on to the landing page", s404="no such campaign", s405="GET or HEAD"),
 }
 _CAMPAIGN = [_parameter("campaign", "path"), _parameter("k"), _parameter("p"), _parameter("url")]
+
+#: How a key is presented to everything else.
+SECURITY_SCHEMES: dict[str, Any] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer ct_..."},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as the password, for BI tools."},
+}
 
 OPERATIONS: dict[str, Any] = {
     "/p.gif": {
         "get": {
             "tags": ["doors"],
             "summary": "Image pixel",
+            "security": _OPEN,
             "parameters": [_parameter(name) for name in _PIXEL],
             "responses": _responses(s200="a GIF; X-Clicktrail says what became of the event"),
         }
@@ -63,6 +71,7 @@ OPERATIONS: dict[str, Any] = {
         "post": {
             "tags": ["doors"],
             "summary": "Browser beacon",
+            "security": _OPEN,
             "requestBody": _json(_BEACON),
             "responses": _responses(
                 s202="stored; refused events are named",
@@ -77,7 +86,6 @@ OPERATIONS: dict[str, Any] = {
         "post": {
             "tags": ["doors"],
             "summary": "Events from servers",
-            "security": _KEY,
             "parameters": [
                 _parameter("wait", description="stored: answer when the pipeline has stored them")
             ],
@@ -95,7 +103,6 @@ OPERATIONS: dict[str, Any] = {
         "get": {
             "tags": ["doors"],
             "summary": "What became of accepted events",
-            "security": _KEY,
             "parameters": [_parameter("receipt", "path")],
             "responses": _responses(
                 s200="an outcome for each event",

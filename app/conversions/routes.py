@@ -6,10 +6,11 @@ from fastapi import APIRouter, Query
 
 from app import deps
 from app.campaigns.paging import Listed
+from app.campaigns.routes import REFUSALS
 from app.conversions import reading
 from app.conversions.schemas import Conversion, ConversionDetail, ConversionName, ConversionPage
 
-router = APIRouter(prefix="/v1/conversions", tags=["conversions"])
+router = APIRouter(prefix="/v1/conversions", tags=["conversions"], responses=REFUSALS)
 
 
 @router.get("", response_model=Listed[Conversion])

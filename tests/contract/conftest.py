@@ -168,7 +168,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clicktrail]:
 
 @pytest.fixture(scope="session")
 def database(running: Clicktrail) -> Iterator[Engine]:
-    engine = db.connect(f"sqlite:///{running.data / 'clicktrail.db'}", pool=1)
+    engine = db.connect(engines.url(running.data), pool=1)
     yield engine
     engine.dispose()
 
