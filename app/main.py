@@ -36,7 +36,7 @@ from app.collect.postback import postback
 from app.collect.receipts import Outcomes
 from app.conversions import routes as conversions
 from app.deps import Service, now_us
-from app.errors import ClicktrailError
+from app.errors import ClicktrailError, Unavailable
 from app.inbox.sqlite import Inbox
 from app.metrics import routes as metrics
 from app.pricing import routes as pricing
@@ -65,6 +65,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     conversions.router,
 )
 
+REPORT_SECONDS = 60  # that a report's select may take (PostgreSQL)
 MOST_BYTES = 2 * 2**20  # of a body for the framework, which reads it before it asks for a key
 POLL_EVERY = 0.5  # seconds between looks at the snapshot file
 CONFIRM_EVERY = 4  # polls between confirmations of the snapshot against the database
@@ -156,7 +157,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     """The web process, put together; nothing is opened until the server starts it (lifespan)."""
     service = Service(
         engine=db.connect(settings.database),
-        reports=db.connect(settings.database),
+        reports=db.connect(settings.database, timeout=REPORT_SECONDS),
         snapshots=Snapshots(settings.snapshot, clock=clock),
         clock=clock,
     )
@@ -170,7 +171,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     doors = Doors(
         inbox=inbox,
         snapshots=service.snapshots,
-        outcomes=Outcomes(service.reports),
+        outcomes=Outcomes(db.connect(settings.database, pool=2, timeout=5)),
         clock=clock,
         trusted=[ip_network(n.strip()) for n in settings.trusted_proxies.split(",") if n.strip()],
         country_header=settings.country_header.lower().encode(),
@@ -187,6 +188,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
             ClicktrailError: _expected,
             RequestValidationError: _invalid,
             HTTPException: _http,
+            SQLAlchemyError: _database,
             Exception: _unexpected,
         },
     )
@@ -274,6 +276,15 @@ async def _expected(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ClicktrailError)
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
+
+
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    """A database that is gone or busy is no bug, and no reason to stop accepting events."""
+    if not db.passing(error):
+        return await _unexpected(request, error)
+    log.warning("database_unavailable", error=type(error).__name__)
+    told = "the database does not answer, or this takes it too long; events are accepted all the same"
+    return await _expected(request, Unavailable("database_unavailable", told))
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
+from tests import engines
 from tests.conftest import Clicktrail
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +65,7 @@ def test_the_lines_of_a_page_run_as_they_stand(
     keys = {f"{scope.upper()}_KEY": key for scope, key in fresh_clicktrail.keys.items()}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | keys | {"PATH": path, "CLICKTRAIL_DATA": str(fresh_clicktrail.data)}
+    environment |= engines.environment(fresh_clicktrail.data)
     for block in blocks(page):
         done = subprocess.run(
             ["bash", "-c", SHELL + block.replace(URL, fresh_clicktrail.url)],

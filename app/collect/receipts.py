@@ -65,7 +65,7 @@ def _sign(payload: bytes, secret: bytes) -> bytes:
 
 
 class Outcomes:
-    """Reads outcomes from the database, in a few threads that nothing else depends on."""
+    """Reads outcomes from the database, in a few threads and connections that nothing else depends on."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -115,3 +115,4 @@ class Outcomes:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._engine.dispose()

@@ -4,6 +4,7 @@ The database is looked into where the contract says what must (not) be kept and 
 """
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from sqlalchemy import Engine, Row, Table, select
 
 from app import db, tables
+from tests import engines
 from tests.conftest import SCOPES, Clicktrail, wait_until
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
@@ -196,7 +198,8 @@ def create(service: Service, path: str, **body: Any) -> dict[str, Any]:
 def second_workspace(clicktrail: Clicktrail) -> dict[str, str]:
     """Add one as an operator does; its keys by scope, once the doors know them."""
     command = [sys.executable, "-m", "app.cli", "workspace", "add", "second", "--data", str(clicktrail.data)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environment = os.environ | engines.environment(clicktrail.data)
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     lines = (line.split() for line in said.splitlines())
     keys = {words[0]: words[1] for words in lines if len(words) == 2 and words[0] in SCOPES}
     headers = {"Authorization": f"Bearer {keys['admin']}"}

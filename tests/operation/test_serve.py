@@ -22,6 +22,7 @@ from sqlalchemy import func, select, text
 
 from app import db, tables
 from app.serve import backoff
+from tests import engines
 from tests.conftest import Clicktrail, wait_until
 
 
@@ -47,7 +48,7 @@ def answers(running: Clicktrail) -> bool:
 
 
 def stored(data: Path) -> int:
-    with db.reading(db.connect(f"sqlite:///{data}/clicktrail.db")) as connection:
+    with db.reading(db.connect(engines.url(data))) as connection:
         return int(connection.scalar(select(func.count()).select_from(tables.events)) or 0)
 
 
@@ -162,7 +163,7 @@ def test_what_was_accepted_is_there_after_a_restart_and_no_key_is_shown_twice(
 def test_a_restart_onto_a_schema_too_new_is_refused_and_the_old_processes_serve_on(
     fresh_clicktrail: Clicktrail,
 ) -> None:
-    with db.begin(db.connect(f"sqlite:///{fresh_clicktrail.data}/clicktrail.db")) as connection:
+    with db.begin(db.connect(engines.url(fresh_clicktrail.data))) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
     before = {process.pid for process in children(fresh_clicktrail)}
     assert fresh_clicktrail.process is not None
