@@ -22,8 +22,17 @@ run: $(BIN)/.runtime ## Serve on http://127.0.0.1:8000; the first start loads a 
 	  exec $(BIN)/clicktrail serve --demo $(ARGS)
 
 .PHONY: test
-test: $(BIN)/.dev ## All tests; ARGS="-k sale" for some of them
+test: test-sqlite test-postgresql ## All tests, on both engines; ARGS="-k sale" for some of them
+
+.PHONY: test-sqlite
+test-sqlite: $(BIN)/.dev
 	@$(BIN)/pytest $(ARGS)
+
+# Again on a real PostgreSQL: all but what touches no database, or is about the inbox and its processes.
+.PHONY: test-postgresql
+test-postgresql: $(BIN)/.dev
+	@CLICKTRAIL_TEST_ENGINE=postgresql $(BIN)/pytest --ignore=tests/faults --ignore=tests/inbox \
+	  --ignore=tests/operation --ignore=tests/contract --ignore=tests/collect $(ARGS)
 
 .PHONY: lint
 lint: $(BIN)/.dev ## Style, types, and who imports whom
