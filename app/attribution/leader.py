@@ -8,17 +8,18 @@ the note that is read after both.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from sqlalchemy import Connection, Engine, delete, select
 
 from app import db, tables
+from app.attribution.store import setup
 from app.attribution.tasks import settle
 from app.conversions import store as conversions
-from app.conversions.rules import Conversion, fold
+from app.conversions.rules import Conversion, fold, rated
 from app.identity import store as identity
-from app.model import DAY, HALF_HOUR, KINDS, SETBACKS
+from app.model import HALF_HOUR, KINDS, SETBACKS
 from app.pricing.currencies import Rates, rates
 from app.telemetry import logger
 from app.workspaces import WorkspaceSettings, local_day, settings_of
@@ -113,7 +114,7 @@ def derive(
         if what == ZONE:
             rebuild(connection, workspace, row.timezone)
         again |= _affected(connection, workspace, what, start, end, row.reporting_currency)
-    _due_by_touch(connection, workspace, notes.touches, settings)
+    _due_by_touch(connection, workspace, notes.touches)
     found = _rates(connection, workspace, settings)
     zone, currency = row.timezone, row.reporting_currency
     for ids in _parts(again):
@@ -137,22 +138,21 @@ def _affected(
     return set(connection.scalars(statement))
 
 
-def _due_by_touch(
-    connection: Connection, workspace: int, touches: Mapping[int, int], settings: WorkspaceSettings
-) -> None:
+def _due_by_touch(connection: Connection, workspace: int, touches: Mapping[int, int]) -> None:
     """A touch at t makes due its person's conversions in [t, t + longest window)."""
     if not touches:
         return
-    longest = int(max(*settings.windows.values(), settings.billing_window, 90) * DAY)
     since: dict[int, int] = dict(touches)
     for node, at in identity.companions(connection, workspace, touches):
         since[node] = min(at, since.get(node, at))
-    due = {
-        id_: at
+    later = [
+        (id_, at, at - since[node])
         for node, id_, at in conversions.of_nodes(connection, workspace, since)
-        if since[node] <= at < since[node] + longest
-    }
-    conversions.mark_due(connection, workspace, due)
+        if since[node] <= at
+    ]
+    if later:
+        longest = setup(connection, workspace).rules.longest
+        conversions.mark_due(connection, workspace, {id_: at for id_, at, age in later if age < longest})
 
 
 def _rates(connection: Connection, workspace: int, settings: WorkspaceSettings) -> Rates:
@@ -179,9 +179,9 @@ def refold(
             continue  # a refund that came before its sale waits for it
         found = fold(id_, sightings, adjustments, trust_browser=settings.browser_sales == "approved")
         rate = rates.find(found.currency or currency, currency, local_day(zone, found.occurred_at))
-        if rate is not None:
+        folded[id_] = rated(found, rate.value if rate else None)
+        if rate is not None and folded[id_].rate is not None:
             rated_on[id_] = rate.day
-        folded[id_] = replace(found, rate=rate.value if rate else None)
     if not folded:
         return
     conversions.save(connection, workspace, folded.values(), rated_on)

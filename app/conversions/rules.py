@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from app.model import DOORS, KINDS, SETBACKS, STATES, TEST, TRUST
-from app.money import converted
+from app.money import LARGEST, converted
 
 T = TypeVar("T")
 
@@ -202,6 +202,16 @@ def fold(
         refunded=(conversion.value or 0) - last.net,
         issues=tuple(sorted(issues | set(found))),
     )
+
+
+def rated(conversion: Conversion, rate: Fraction | None) -> Conversion:
+    """The conversion with its rate; without one, and saying so, when its amount would pass 64 bits there."""
+    if rate is not None and any(
+        converted(amount or 0, rate) > LARGEST for amount in (conversion.value, conversion.cost_of_goods)
+    ):
+        issues = tuple(sorted({*conversion.issues, "amount_out_of_range"}))
+        return replace(conversion, rate=None, issues=issues)
+    return replace(conversion, rate=rate)
 
 
 def _first(values: Iterable[T | None]) -> T | None:

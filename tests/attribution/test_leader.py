@@ -109,6 +109,16 @@ def test_a_missing_rate_is_unknown_and_heals_when_it_is_loaded(house: House) -> 
     assert live == {(1, 850_000)}
 
 
+def test_a_sale_too_large_for_its_rate_stops_nobody(house: House) -> None:
+    house.add(tables.fx_rates, currency="KWD", base="EUR", day=TODAY - 1, rate="3.1")
+    house.send(sale("s", order_id="o1", currency="KWD", value=2**62), sale("t", order_id="o2"))
+    house.settle()
+    assert {row.order_id: row.reported for row in house.rows(tables.conversions)} == {
+        "o1": None,
+        "o2": 10_000_000,
+    }
+
+
 def test_a_rate_that_is_too_old_is_no_rate(house: House) -> None:
     house.add(tables.fx_rates, currency="NOK", base="EUR", day=TODAY - 8, rate="0.085")
     house.send(sale("s", order_id="o1", currency="NOK"))

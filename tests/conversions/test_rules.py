@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.conversions.rules import Adjustment, Booking, Conversion, Sighting, bookings, fold
+from app.conversions.rules import Adjustment, Booking, Conversion, Sighting, bookings, fold, rated
 from app.model import DOORS, KINDS, STATES
 
 DAY = 86_400_000_000
@@ -139,6 +139,12 @@ def test_a_full_refund_at_a_rate_cancels_exactly() -> None:
     changes = (refund(DAY),)
     conversion = replace(folded(sighting(value=101), changes=changes), rate=Fraction("0.0857"))
     assert sum(line.sign * line.reported_net for line in booked(conversion, *changes)) == 0
+
+
+def test_an_amount_that_would_pass_64_bits_stays_unrated_and_says_so() -> None:
+    found = rated(folded(sighting(value=2**62)), Fraction(3))
+    assert (found.rate, found.issues) == (None, ("amount_out_of_range",))
+    assert rated(folded(sighting(value=2**62)), Fraction(1)).rate == 1
 
 
 def test_without_a_rate_a_line_says_so() -> None:
