@@ -6,6 +6,7 @@ knows nothing of how they came about.
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Entry:
     micros: int = 0
     order: str = ""
     status: Status = "unknown"
+    heard_at: float = 0.0
 
 
 @dataclass
@@ -50,9 +52,14 @@ class Ledger:
 
     def settle(self, entry: Entry, status: Status) -> None:
         """Write down what was heard."""
-        entry.status = status
+        entry.status, entry.heard_at = status, time.time()
         with self._lock:
             self.heard[entry.door, status] += 1
+
+    def accepted_between(self, start: float, end: float) -> list[str]:
+        """The ids of what was sent after `start` and acknowledged before `end` (seconds since 1970)."""
+        entries = list(self.entries.values())
+        return [e.id for e in entries if e.status == "accepted" and start < e.sent_at and e.heard_at < end]
 
     def count(self, status: Status, door: str = "") -> int:
         """How many answers of this status were heard, from one door or from all."""

@@ -21,7 +21,7 @@ from tests.conftest import Clicktrail, wait_until
 from tests.faults.ledger import Entry, Ledger, Status
 
 BROWSER = {"User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"}
-PAUSE = 0.002  # seconds between two requests of a client
+PAUSE = 0.005  # seconds between two requests of a client
 GIVE_UP = 120.0  # seconds after which a client takes the service for dead
 
 #: A visitor's story: (kind, door). All kinds, all doors; the second sale comes by an affiliate network.
@@ -202,7 +202,7 @@ class Load:
                 # An earlier try may have been taken: only a yes can end this.
                 assert time.monotonic() < give_up, f"no answer any more to {entry}"
                 tried_before = True
-                time.sleep(10 * PAUSE)
+                time.sleep(4 * PAUSE)
                 continue
             ledger.settle(entry, said)
             return answer

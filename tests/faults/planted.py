@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
@@ -66,6 +67,18 @@ def write_error_swallowed() -> None:
             return 1
 
     segment.Segment.write = careless  # type: ignore[method-assign]
+
+
+def not_synced() -> None:
+    """The inbox leaves it to the kernel when a record reaches the disk."""
+    create = segment.Segment.create
+
+    def trusting(folder: Path, *, clock: Callable[[], int]) -> segment.Segment:
+        made = create(folder, clock=clock)
+        made._connection.execute("PRAGMA synchronous=OFF").close()
+        return made
+
+    segment.Segment.create = trusting  # type: ignore[method-assign,assignment]
 
 
 def unavailable_told_as_accepted() -> None:
@@ -203,6 +216,7 @@ BUGS: dict[str, Callable[[], None]] = {
     for plant in (
         acknowledged_before_commit,
         write_error_swallowed,
+        not_synced,
         unavailable_told_as_accepted,
         file_removed_when_closed,
         cursor_moved_first,

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,8 @@ class Service(Clicktrail):
     def open(self) -> "Service":
         """Start, and return when the doors know the campaign that the load names."""
         before = [str(PLANTED), self.bug] if self.bug else []
-        self.start(before=before, **self.settings)
+        # These tests are about the embedded default, whatever engine the others run on.
+        self.start(before=before, **({"CLICKTRAIL_DATABASE_URL": ""} | self.settings))
         with self.client("admin") as client:
             said = {"slug": "spring", "name": "Spring", "landing_url": "https://shop.example/"}
             assert client.post("/v1/campaigns", json=said).status_code in (201, 409)
@@ -119,14 +120,18 @@ class Fault:
         return f"{self.calls}:{self.error}:{self.when}"
 
 
-@dataclass(slots=True)
-class Injection:
-    """A fault at work."""
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was seen of some system calls of a process."""
 
     output: Path
 
-    def happened(self) -> int:
-        """How many calls failed so far."""
+    def calls(self) -> int:
+        """How many there were; only complete when the tracing has ended."""
+        return sum("(" in line for line in self.output.read_text(errors="replace").splitlines())
+
+    def failed(self) -> int:
+        """How many were made to fail so far."""
         return self.output.read_text(errors="replace").count("(INJECTED)")
 
 
@@ -140,33 +145,25 @@ def cannot_trace() -> str:
     return "" if tried.returncode == 0 else f"strace may not trace: {tried.stderr.strip()[:200]}"
 
 
-@contextmanager
-def failing(process: psutil.Process, fault: Fault, folder: Path) -> Iterator[Injection]:
-    """In `process`, all its threads, these calls fail until the end of the block."""
-    output = folder / f"strace-{process.pid}-{fault.calls}-{fault.error}-{fault.when}.txt"
-    output.touch()
-    inject = f"inject={fault.calls}:error={fault.error}:when={fault.when}"
-    tracer = subprocess.Popen(
-        [
-            "strace",
-            "-f",
-            "-p",
-            str(process.pid),
-            "-o",
-            str(output),
-            "-e",
-            f"trace={fault.calls}",
-            "-e",
-            inject,
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
+def failing(process: psutil.Process, fault: Fault, folder: Path) -> AbstractContextManager[Trace]:
+    """In `process`, in each of its threads, these calls fail until the end of the block."""
+    return traced(
+        process, fault.calls, folder, "-e", f"inject={fault.calls}:error={fault.error}:when={fault.when}"
     )
+
+
+@contextmanager
+def traced(process: psutil.Process, calls: str, folder: Path, *options: str) -> Iterator[Trace]:
+    """Watch these calls of `process` until the end of the block."""
+    output = folder / f"strace-{time.monotonic_ns()}.txt"
+    output.touch()
+    words = ["strace", "-f", "-p", str(process.pid), "-o", str(output), "-e", f"trace={calls}", *options]
+    tracer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
     try:
         said = tracer.stderr.readline()
         assert "attached" in said, said
-        yield Injection(output)
+        yield Trace(output)
     finally:
         tracer.terminate()  # it lets go of the process, which goes on
         tracer.communicate(timeout=60)
