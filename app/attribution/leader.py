@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine, delete, select
 
 from app import db, tables
-from app.attribution.store import setup
+from app.attribution.store import due, setup
 from app.attribution.tasks import settle
 from app.conversions import store as conversions
 from app.conversions.rules import Conversion, fold, rated
@@ -60,9 +60,25 @@ def lead(engine: Engine, clock: Callable[[], int], rebuild: Callable[[Connection
         notes = _take(connection)
         for workspace, found in sorted(notes.items()):
             derive(connection, workspace, found, rebuild)
-    with db.begin(engine) as connection:
-        settled = settle(connection, limit=SETTLED, now=now) if db.leading(connection) else 0
-    return bool(notes) or settled > 0
+    return _settle(engine, limit=SETTLED, now=now) > 0 or bool(notes)
+
+
+def _settle(engine: Engine, *, limit: int, now: int) -> int:
+    """Settle in a transaction of its own. What fails for its content costs only itself: halved until the
+    culprit stands alone, which is taken off the list, logged, and marked as unsettled."""
+    try:
+        with db.begin(engine) as connection:
+            return settle(connection, limit=limit, now=now) if db.leading(connection) else 0
+    except Exception as error:
+        if db.passing(error):
+            raise
+        if limit > 1:
+            return _settle(engine, limit=limit // 2, now=now)
+        with db.begin(engine) as connection:
+            workspace, culprit = due(connection, limit=1, now=now)
+            log.exception("conversion_unsettled", workspace=workspace, conversion=culprit[0])
+            conversions.give_up(connection, workspace, culprit[0])
+        return 1
 
 
 def _take(connection: Connection) -> dict[int, Notes]:

@@ -207,6 +207,17 @@ def mark_due(connection: Connection, workspace: int, moments: Mapping[int, int])
         )
 
 
+def give_up(connection: Connection, workspace: int, id_: int) -> None:
+    """A conversion that cannot be settled as it is: no longer due, and its issues say so."""
+    c, d = tables.conversions.c, tables.due.c
+    this = (c.workspace == workspace, c.id == id_)
+    issues = set(_words.decode(connection.scalar(select(c.issues).where(*this)) or "[]"))
+    connection.execute(
+        update(tables.conversions).where(*this).values(issues=_text(sorted(issues | {"unsettled"})))
+    )
+    connection.execute(delete(tables.due).where(d.workspace == workspace, d.conversion == id_))
+
+
 def set_back(connection: Connection, workspace: int, setbacks: Mapping[int, int]) -> None:
     """Change why these conversions ({id: bits}) do not count."""
     c = tables.conversions.c

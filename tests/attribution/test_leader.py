@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from app import db, tables, workspaces
 from app.attribution import leader
+from app.conversions.store import mark_due
 from app.model import DAY, HALF_HOUR, HOUR, KINDS, SETBACKS
 from app.pipeline import store
 from tests.house import NOON, House, event
@@ -117,6 +118,21 @@ def test_a_sale_too_large_for_its_rate_stops_nobody(house: House) -> None:
         "o1": None,
         "o2": 10_000_000,
     }
+
+
+def test_a_conversion_that_cannot_be_settled_costs_only_itself(house: House) -> None:
+    house.send(*(sale(str(n), NOON + n, order_id=f"o{n}", visitor_id="v") for n in range(5)))
+    house.settle()
+    with db.begin(house.engine) as connection:  # as a damaged file would have it
+        broken = tables.conversions.c.order_id == "o3"
+        connection.execute(update(tables.conversions).where(broken).values(clicks="["))
+        conversions = tables.conversions.c
+        found = connection.execute(select(conversions.id, conversions.occurred_at)).all()
+        mark_due(connection, 1, dict(found))
+    house.settle()
+    assert house.rows(tables.due) == []
+    issues = {row.order_id: row.issues for row in house.rows(tables.conversions)}
+    assert issues == {f"o{n}": '["unsettled"]' if n == 3 else "[]" for n in range(5)}
 
 
 def test_a_rate_that_is_too_old_is_no_rate(house: House) -> None:
