@@ -295,9 +295,10 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
-    """The framework's own 404 and 405, in the shape of all errors."""
+    """The framework's own 400 (of a body), 404 and 405, in the shape of all errors."""
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    codes = {400: "not_json", 404: "not_found", 405: "method_not_allowed"}
+    code = codes.get(error.status_code, "http_error")
     body = {"error": {"code": code, "message": str(error.detail), "docs": f"docs/errors.md#{code}"}}
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 

@@ -125,7 +125,8 @@ def _reasons(
 
 def _warnings(reader: Reader, money: Prices) -> list[str]:
     found = []
-    if any(one.timezone not in ("", reader.query.timezone) for one in money.accounts):
+    # Spend that names no zone is of the workspace's days.
+    if any((one.timezone or reader.zone) != reader.query.timezone for one in money.accounts):
         found.append("spend_timezone_differs")
     if reader.plan.answers("credits") and _catching_up(reader):
         found.append("credits_catching_up")
