@@ -228,7 +228,8 @@ def _initial_state(ranked: Sequence[Sighting], *, verified: bool, trust_browser:
 
 def _setbacks(ranked: Sequence[Sighting], *, verified: bool) -> int:
     found = 0
-    if any(s.flags & TEST for s in ranked):
+    # Nor make a verified sale disappear: that it was a test only those may say who verify it.
+    if any(s.flags & TEST for s in ranked if not verified or s.order[0] < BROWSER):
         found |= SETBACKS["test"]
     if not verified and all(s.flags & ~TEST for s in ranked):
         found |= SETBACKS["bot"]

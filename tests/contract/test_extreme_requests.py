@@ -251,8 +251,8 @@ def test_an_extreme_in_a_query_is_400_by_its_name(service: Service, field: str) 
 def test_a_filter_may_be_anything_and_is_taken_or_refused(service: Service) -> None:
     chance = random.Random(7)
     words: list[Any] = [
-        "is", "is_not", "contains", "in", "and", "or", "not", "campaign", "time:day", "goal", "clicks", "", None, 7,
-        -1.5, True, "%", "_", "\\", "'", "\u202e", "å", {}, "segment.", "segment.a",
+        "is", "is_not", "contains", "in", "and", "or", "not", "campaign", "time:day", "goal", "clicks", "",
+        None, 7, -1.5, True, "%", "_", "\\", "'", "\u202e", "å", {}, "segment.", "segment.a",
     ]  # fmt: skip
 
     def some(depth: int) -> Any:
