@@ -151,9 +151,14 @@ def reject(connection: Connection, rows: Sequence[Mapping[str, object]], now: in
         workspace = int(str(row["workspace"]))
         if room[workspace]:
             room[workspace] -= 1
-            kept.append(row)
+            kept.append({name: _storable(value) for name, value in row.items()})
     if kept:
         connection.execute(tables.rejected.insert(), kept)
+
+
+def _storable(value: object) -> object:
+    """What was refused may be anything; no engine's text holds NUL, and nothing may be too bad to be kept."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def refused_row(refusal: Refusal) -> dict[str, object]:

@@ -251,6 +251,14 @@ def test_what_is_refused_beyond_the_cap_is_only_counted(
     assert house.one(tables.rejected_counts).count == 4
 
 
+def test_what_was_refused_is_kept_whatever_it_holds(house: House) -> None:
+    """NUL is no text to PostgreSQL; a refusal that could not be kept would hold up everything behind it."""
+    refusal = Refusal(workspace=1, door="pixel", received_at=NOON, code="x", message="", id="a\0b", body="\0")
+    house.send(refusal, event("impression", id="e"))
+    assert (house.one(tables.rejected).event_id, house.one(tables.rejected).body) == ("a\ufffdb", "\ufffd")
+    assert len(house.rows(tables.events)) == 1
+
+
 def test_an_unreadable_record_costs_only_itself(house: House) -> None:
     good = msgspec.msgpack.encode(event("impression", id="a"))
     house.take([b"", good, b"\xc1"])
