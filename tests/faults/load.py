@@ -109,11 +109,11 @@ def heard(door: str, answer: Answer) -> Status | None:
     """What an answer says became of the event; None: an answer that no client should get."""
     verdict = answer.headers.get("x-clicktrail", "")
     if door == "pixel":
-        said: Status | None = {"accepted": "accepted", "unavailable": "refused"}.get(verdict)  # type: ignore[assignment]
+        said: Status | None = {"accepted": "accepted", "unavailable": "refused"}.get(verdict)
         return said if answer.status == 200 and answer.body[:3] == b"GIF" else None
     if door == "redirect":
         # Unrecorded: nobody waited any longer, so it may be recorded or not. It always redirects.
-        said = {"accepted": "accepted", "unrecorded": "unknown"}.get(verdict)  # type: ignore[assignment]
+        said = {"accepted": "accepted", "unrecorded": "unknown"}.get(verdict)
         return said if answer.status == 302 and "ct_click=" in answer.headers.get("location", "") else None
     if answer.status == 503:
         return "refused" if answer.headers.get("retry-after", "").isdigit() else None

@@ -50,8 +50,8 @@ def acknowledged_before_commit() -> None:
         time.sleep(GAP / 4)
         return write(self, records)
 
-    Inbox._hand_over = eager  # type: ignore[method-assign]
-    segment.Segment.write = late  # type: ignore[method-assign]
+    Inbox._hand_over = eager
+    segment.Segment.write = late
 
 
 def write_error_swallowed() -> None:
@@ -66,7 +66,7 @@ def write_error_swallowed() -> None:
                 self._connection.execute("ROLLBACK")
             return 1
 
-    segment.Segment.write = careless  # type: ignore[method-assign]
+    segment.Segment.write = careless
 
 
 def not_synced() -> None:
@@ -78,7 +78,7 @@ def not_synced() -> None:
         made._connection.execute("PRAGMA synchronous=OFF").close()
         return made
 
-    segment.Segment.create = trusting  # type: ignore[method-assign,assignment]
+    segment.Segment.create = trusting
 
 
 def unavailable_told_as_accepted() -> None:
@@ -100,7 +100,7 @@ def file_removed_when_closed() -> None:
         close(self)
         segment.unlink(self.path)
 
-    segment.Segment.close = tidy  # type: ignore[method-assign]
+    segment.Segment.close = tidy
 
 
 # --- In the worker ------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def cursor_moved_first() -> None:
         time.sleep(GAP)
         commit(self, slices)
 
-    Pipeline._commit = hasty  # type: ignore[method-assign]
+    Pipeline._commit = hasty
 
 
 def cursor_kept_in_memory() -> None:
@@ -149,7 +149,7 @@ def storing_error_swallowed() -> None:
                     time.sleep(GAP)
             raise
 
-    Pipeline.take = careless  # type: ignore[method-assign]
+    Pipeline.take = careless
 
 
 def notes_taken_before_work() -> None:
@@ -202,7 +202,7 @@ def batch_dropped_for_one() -> None:
             self._quarantine(slices[0], error)
             _move_cursors(self, slices)
 
-    Pipeline.take = coarse  # type: ignore[method-assign]
+    Pipeline.take = coarse
 
 
 def _move_cursors(pipeline: Pipeline, slices: Sequence[Slice]) -> None:

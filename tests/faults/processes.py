@@ -105,7 +105,7 @@ def held(running: Clicktrail, role: Role) -> Iterator[psutil.Process]:
             process.resume()
 
 
-# --- What failed system calls there are ---------------------------------------------------------------
+# --- System calls: watched, and made to fail ------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,16 +26,23 @@ def sale(id_: str, **fields: str) -> dict[str, str]:
 
 
 async def sent(service: Service, events: Sequence[dict[str, str]]) -> list[str]:
-    """Send each by itself, all at once; what became of them."""
+    """Send each by itself, all at once; what became of them, by the answers and, where late, the receipts."""
     limits = httpx.Limits(max_connections=len(events))
     async with httpx.AsyncClient(
         base_url=service.url, headers=service.as_("server"), timeout=60, limits=limits
     ) as client:
-        answers = await asyncio.gather(
-            *(client.post("/v1/events", params={"wait": "stored"}, json=event) for event in events)
-        )
-    assert {answer.status_code for answer in answers} == {202}
-    return [answer.json()["outcomes"][0] for answer in answers]
+        return await asyncio.gather(*(_outcome(client, event) for event in events))
+
+
+async def _outcome(client: httpx.AsyncClient, event: dict[str, str]) -> str:
+    answer = await client.post("/v1/events", params={"wait": "stored"}, json=event)
+    assert answer.status_code == 202, answer.text
+    receipt = answer.json()["receipt"]
+    async with asyncio.timeout(60):
+        while answer.json()["outcomes"] == ["queued"]:  # an answer waits 5 seconds at most
+            answer = await client.get(f"/v1/receipts/{receipt}")
+    (outcome,) = answer.json()["outcomes"]
+    return str(outcome)
 
 
 def values(data: Path, id_: str) -> list[int | None]:
