@@ -180,6 +180,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     framework = FastAPI(
         title="Clicktrail",
         max_body_size=MOST_BYTES,
+        strict_content_type=False,  # `curl -d` says form; what it sends is JSON
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,

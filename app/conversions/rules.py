@@ -153,12 +153,15 @@ def fold(
     """The conversion that `sightings` (at least one) and `adjustments` add up to, without its rate.
 
     Who is believed: server > postback > import > browser, then the earlier, then the smaller id. A field
-    that the believed report leaves out comes from the next one that has it.
+    that the believed report leaves out comes from the next one that has it; money only from doors that
+    need a secret, once one of them reported.
     """
     ranked = sorted(sightings, key=lambda s: s.order)
     first = ranked[0]
-    priced = next((s for s in ranked if s.value is not None), None)
-    verified = any(s.order[0] < BROWSER for s in ranked)
+    verified = first.order[0] < BROWSER
+    # Whoever holds a page's key could otherwise price a sale that a server vouched for without an amount.
+    believed = [s for s in ranked if s.order[0] < BROWSER] if verified else ranked
+    priced = next((s for s in believed if s.value is not None), None)
     issues = {
         "value_conflict"
         for s in ranked
@@ -178,14 +181,14 @@ def fold(
         store=first.store,
         value=priced.value if priced else None,
         currency=priced.currency if priced else "",
-        tax=_first(s.tax for s in ranked),
-        shipping=_first(s.shipping for s in ranked),
-        cost_of_goods=_first(s.cost_of_goods for s in ranked),
-        payout=_first(s.payout for s in ranked),
+        tax=_first(s.tax for s in believed),
+        shipping=_first(s.shipping for s in believed),
+        cost_of_goods=_first(s.cost_of_goods for s in believed),
+        payout=_first(s.payout for s in believed),
         setbacks=_setbacks(ranked, verified=verified),
         adjusted=len(adjustments),
         visitor=_first(s.visitor or None for s in ranked) or 0,
-        new_customer=_first(s.new_customer for s in ranked),
+        new_customer=_first(s.new_customer for s in believed),
         country=_first(s.country or None for s in ranked) or 0,
         device=_first(s.device or None for s in ranked) or 0,
         consent_denied=max(s.consent_denied for s in ranked),

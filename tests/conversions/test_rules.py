@@ -47,8 +47,16 @@ def test_the_most_trusted_door_is_believed_then_the_earlier_then_the_smaller_id(
 
 
 def test_a_field_the_believed_report_leaves_out_comes_from_the_next() -> None:
-    found = folded(sighting("api", value=None, currency=""), sighting("pixel", value=7, country=5))
+    bare = sighting("api", value=None, currency="")
+    found = folded(bare, sighting("postback", value=7), sighting("pixel", country=5))
     assert (found.value, found.currency, found.country) == (7, "EUR", 5)
+
+
+def test_no_page_prices_a_sale_that_a_server_reported_without_a_value() -> None:
+    bare = sighting("api", value=None, currency="")
+    found = folded(bare, sighting("pixel", value=7, new_customer=1, tax=3))
+    assert (found.value, found.currency, found.tax, found.new_customer) == (None, "", None, None)
+    assert folded(sighting("pixel", value=7)).value == 7
 
 
 def test_a_sale_only_a_browser_reported_is_pending_until_a_server_confirms_it() -> None:
