@@ -28,11 +28,11 @@ test: test-sqlite test-postgresql ## All tests, on both engines; ARGS="-k sale" 
 test-sqlite: $(BIN)/.dev
 	@$(BIN)/pytest $(ARGS)
 
-# Again on a real PostgreSQL: all but what touches no database, or is about the inbox and its processes.
+# Again on a real PostgreSQL: all but what is about the inbox, or about processes and their data folder.
 .PHONY: test-postgresql
 test-postgresql: $(BIN)/.dev
 	@CLICKTRAIL_TEST_ENGINE=postgresql $(BIN)/pytest --ignore=tests/faults --ignore=tests/inbox \
-	  --ignore=tests/operation --ignore=tests/contract --ignore=tests/collect $(ARGS)
+	  --ignore=tests/operation --ignore=tests/collect $(ARGS)
 
 .PHONY: lint
 lint: $(BIN)/.dev ## Style, types, and who imports whom

@@ -29,6 +29,8 @@ def find(connection: Connection, workspace: int, name: str, store: str = "") -> 
         row = connection.execute(own.where(c.id == int(name[3:], 16))).first()
         if row is not None:
             return row
+    if "\0" in name + store:  # no text to PostgreSQL: not even to be asked for
+        raise NotFound("conversion_not_found", "no conversion has this id or order id", field="id")
     by_order = own.where(c.order_id == name, c.order_id != "").order_by(c.id).limit(2)
     found = connection.execute(by_order.where(c.store == store) if store else by_order).all()
     if not found:
