@@ -18,7 +18,7 @@ import maxminddb
 from sqlalchemy import Engine, delete
 
 from app import db, tables
-from app.attribution.leader import lead
+from app.attribution.leader import NOTES, lead
 from app.deps import now_us
 from app.events import months
 from app.inbox.queue import Queue
@@ -36,7 +36,8 @@ log = logger("worker")
 #: certain is the least of them.
 FRESHNESS = b""
 
-IDLE_SECONDS = 0.02
+IDLE_SECONDS = 0.03
+FULL = 1_000  # records of a batch after which more is taken at once
 RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 RECEIPT_DAYS = 7
 
@@ -144,15 +145,18 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 
 def _pipeline(context: Context, limit: int, stop: threading.Event) -> None:
-    _forever(lambda: drain(context, limit) > 0, stop, pause=lambda: stop.wait(IDLE_SECONDS))
+    # A batch costs some milliseconds whatever its size: a moment's wait makes it a fuller one.
+    full = min(FULL, limit)
+    _forever(lambda: drain(context, limit) >= full, stop, pause=lambda: stop.wait(IDLE_SECONDS))
 
 
 def _leader(context: Context, stop: threading.Event) -> None:
     def pause() -> None:
+        stop.wait(IDLE_SECONDS)
         context.stored.wait(0.2)
         context.stored.clear()
 
-    _forever(lambda: lead(context.engine, now_us, recount.rebuild), stop, pause=pause)
+    _forever(lambda: lead(context.engine, now_us, recount.rebuild) >= NOTES, stop, pause=pause)
 
 
 def _tasks(context: Context, stop: threading.Event) -> None:

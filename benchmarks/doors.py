@@ -19,7 +19,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,36 +60,32 @@ def uvicorn(name: str) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", f"doors:{name}", "--port", str(port), "--log-level", "error"]
     command += ["--loop", "uvloop", "--http", "httptools", "--lifespan", "off", "--no-access-log"]
-    with running(command, Path(__file__).parent, {}):
+    with running(command, Path(__file__).parent):
         await_port(port)
         yield port
 
 
 @contextmanager
-def clicktrail(data: Path, *, worker: bool = True) -> Iterator[int]:
-    """Clicktrail's web process, and its worker, as `serve` starts them; yields the port."""
-    environment = {"CLICKTRAIL_DATA": str(data), "CLICKTRAIL_LOG_LEVEL": "error"}
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
-        ours, theirs = (stack.enter_context(one) for one in socket.socketpair())
-        child = [sys.executable, "-m", "app.child"]
-        ends = ["--parent", str(theirs.fileno())]
-        web = [*child, "web", "--listen", str(listener.fileno()), *ends]
-        stack.enter_context(running(web, ROOT, environment, (listener.fileno(), theirs.fileno())))
-        if worker:
-            stack.enter_context(running([*child, "worker", *ends], ROOT, environment, (theirs.fileno(),)))
-        port: int = listener.getsockname()[1]
-        ours.recv(1)
-        yield port
+def clicktrail(data: Path) -> Iterator[int]:
+    """`clicktrail serve` on a free port: the web process and the worker; yields the port."""
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--data", str(data)]
+    environment = {**os.environ, "CLICKTRAIL_LOG_LEVEL": "error"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = next((line for line in process.stdout if line.startswith("Clicktrail is serving on ")), "")
+        if not line:
+            raise SystemExit("clicktrail serve did not start")
+        yield int(line.rpartition(":")[2])
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
 
 
 @contextmanager
-def running(
-    command: list[str], folder: Path, environment: dict[str, str], fds: tuple[int, ...] = ()
-) -> Iterator[None]:
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **environment}, pass_fds=fds, stderr=sys.stderr
-    )
+def running(command: list[str], folder: Path) -> Iterator[None]:
+    process = subprocess.Popen(command, cwd=folder)
     try:
         yield
     finally:
@@ -146,7 +142,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--without-worker", action="store_true")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +151,7 @@ def main() -> None:
         for name in ("plain", "framework"):
             with uvicorn(name) as port:
                 rows.append(measure(name, f"http://127.0.0.1:{port}/{asked}", arguments))
-        with clicktrail(data, worker=not arguments.without_worker) as port:
+        with clicktrail(data) as port:
             url = f"http://127.0.0.1:{port}/{asked.removesuffix('&id=a')}"
             with urllib.request.urlopen(url) as answer:
                 assert answer.headers["x-clicktrail"] == "accepted", answer.headers

@@ -48,19 +48,20 @@ class Notes:
     settings: list[tuple[int, int, int]] = field(default_factory=list)  # what, from, to
 
 
-def lead(engine: Engine, clock: Callable[[], int], rebuild: Callable[[Connection, int, str], None]) -> bool:
-    """One turn: derive from the notes at hand, then settle some of what is due. False: nothing to do.
+def lead(engine: Engine, clock: Callable[[], int], rebuild: Callable[[Connection, int, str], None]) -> int:
+    """One turn: derive from the notes at hand, then settle some of what is due. Returns how many notes and
+    conversions that were: 0 when there is nothing to do, fewer than NOTES when little can be left.
 
     `rebuild` recounts a workspace's traffic rollups after its zone changed (pipeline.recount.rebuild).
     """
     now = clock()
     with db.begin(engine) as connection:
         if not db.leading(connection):
-            return False  # another machine's worker derives just now
-        notes = _take(connection)
+            return 0  # another machine's worker derives just now
+        notes, taken = _take(connection)
         for workspace, found in sorted(notes.items()):
             derive(connection, workspace, found, rebuild)
-    return _settle(engine, limit=SETTLED, now=now) > 0 or bool(notes)
+    return taken + _settle(engine, limit=SETTLED, now=now)
 
 
 def _settle(engine: Engine, *, limit: int, now: int) -> int:
@@ -81,7 +82,7 @@ def _settle(engine: Engine, *, limit: int, now: int) -> int:
         return 1
 
 
-def _take(connection: Connection) -> dict[int, Notes]:
+def _take(connection: Connection) -> tuple[dict[int, Notes], int]:
     """Take notes away: DELETE ... RETURNING, then act on them in the same transaction."""
     c = tables.changes.c
     first = select(c.id).order_by(c.id).limit(NOTES).scalar_subquery()
@@ -89,7 +90,9 @@ def _take(connection: Connection) -> dict[int, Notes]:
         delete(tables.changes).where(c.id.in_(first)).returning(c.workspace, c.kind, c.body)
     )
     notes: dict[int, Notes] = defaultdict(Notes)
+    count = 0
     for workspace, kind, body in taken:
+        count += 1
         numbers = np.frombuffer(bytes(body), dtype="<i8").tolist()
         found = notes[workspace]
         if kind == "touches":
@@ -101,7 +104,7 @@ def _take(connection: Connection) -> dict[int, Notes]:
             found.nodes.update(numbers)
         else:
             found.settings.append((numbers[0], numbers[1], numbers[2]))
-    return dict(notes)
+    return dict(notes), count
 
 
 def derive(

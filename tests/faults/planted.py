@@ -155,14 +155,15 @@ def storing_error_swallowed() -> None:
 def notes_taken_before_work() -> None:
     """The leader takes its notes away in one transaction and acts on them in the next."""
 
-    def hasty(engine: Engine, clock: Callable[[], int], rebuild: Any) -> bool:
+    def hasty(engine: Engine, clock: Callable[[], int], rebuild: Any) -> int:
+        notes: Mapping[int, Notes]
         with db.begin(engine) as connection:
-            notes: Mapping[int, Notes] = leader._take(connection)
+            notes, taken = leader._take(connection)
         time.sleep(GAP)
         with db.begin(engine) as connection:
             for workspace, found in sorted(notes.items()):
                 leader.derive(connection, workspace, found, rebuild)
-            return bool(tasks.settle(connection, limit=leader.SETTLED, now=clock())) or bool(notes)
+            return taken + tasks.settle(connection, limit=leader.SETTLED, now=clock())
 
     worker.lead = hasty
 
