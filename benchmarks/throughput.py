@@ -110,13 +110,19 @@ def sustained(port: int, data: Path, key: str, arguments: argparse.Namespace) ->
     loaded = time.monotonic() - begun
     at_end = stored(data) - before
     sent = int(next(line for line in told.splitlines() if "requests in" in line).split()[0])
-    previous, deadline = -1, time.monotonic() + 120
+    previous, still, deadline = -1, 0, time.monotonic() + 120
     while time.monotonic() < deadline:
         found = stored(data) - before
-        if found >= sent or found == previous:
+        if found >= sent:
             break
+        if found == previous:
+            still += 1
+            if still > 10:
+                break
+        else:
+            still = 0
         previous = found
-        time.sleep(0.5)
+        time.sleep(0.2)
     done = time.monotonic() - begun
     p99 = next(line for line in told.splitlines() if "99%" in line).split()[1]
     return [
@@ -131,10 +137,10 @@ def freshness(port: int, keys: dict[str, str], *, rate: int, markers: int) -> li
     stop = threading.Event()
     paced = threading.Thread(target=_pace, args=(port, keys["public"], rate, stop))
     paced.start()
-    door, reports = (http.client.HTTPConnection("127.0.0.1", port) for _ in range(2))
     took = []
     for i in range(markers):
         slug = f"marker-{i}"
+        door, reports = (http.client.HTTPConnection("127.0.0.1", port) for _ in range(2))
         _get(door, f"/p.gif?k={keys['public']}&e=impression&c={slug}")
         acknowledged = time.monotonic()
         asked = json.dumps(
@@ -150,6 +156,8 @@ def freshness(port: int, keys: dict[str, str], *, rate: int, markers: int) -> li
                 break
             time.sleep(0.005)
         took.append((time.monotonic() - acknowledged) * 1000)
+        door.close()
+        reports.close()
     stop.set()
     paced.join()
     cuts = statistics.quantiles(took, n=100)
@@ -205,20 +213,24 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--markers", type=int, default=200)
     arguments = parser.parse_args()
+    print(f"with {arguments.stored:,} events stored before, one event a request:")
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         keys = prepare(Settings(data=data), clock=lambda: time.time_ns() // 1000).keys
         fill(data, arguments.stored)
         begun = time.monotonic()
         with clicktrail(data) as port:
-            rows = [("start-up, until it accepts", f"{time.monotonic() - begun:.2f} s")]
-            rows += weight("at rest")
-            rows += sustained(port, data, keys["public"], arguments)
-            rows += weight("after the load")
-            rows += freshness(port, keys, rate=1000, markers=arguments.markers)
-    print(f"with {arguments.stored:,} events stored before, one event a request:")
+            show([("start-up, until it accepts", f"{time.monotonic() - begun:.2f} s")])
+            show(weight("at rest"))
+            show(sustained(port, data, keys["public"], arguments))
+            show(weight("after the load"))
+            show(freshness(port, keys, rate=1000, markers=arguments.markers))
+            show(weight("at the end"))
+
+
+def show(rows: list[tuple[str, str]]) -> None:
     for name, value in rows:
-        print(f"  {name:42}{value:>36}")
+        print(f"  {name:42}{value:>40}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, and_, literal_column, or_, select
 
 from app import db, tables
+
+#: The weeks by which `events_journey` is ordered on SQLite; PostgreSQL has its months.
+WEEK = 604_800_000_000
 
 COLUMNS = tuple(column.name for column in tables.events.columns if column.name != "id")
 
@@ -34,13 +37,23 @@ def journeys(
     c = tables.events.c
     kinds = [and_(c.kind == kind, c.occurred_at > instant) for kind, instant in since.items()]
     statement = select(*(c[name] for name in JOURNEY)).where(
+        *during(connection, min(since.values()), until),
         db.among(connection, c.visitor, visitors),
-        c.occurred_at > min(since.values()),
-        c.occurred_at <= until,
         c.flags.op("|")(flags) == flags,
         or_(*kinds),
     )
     return db.integers(connection, statement)
+
+
+def during(connection: Connection, after: int, until: int) -> list[ColumnElement[bool]]:
+    """(after, until] as conditions by which `events_journey` is found: its weeks named one by one."""
+    at = tables.events.c.occurred_at
+    exact = [at > after, at <= until]
+    if connection.dialect.name != "sqlite":
+        return exact
+    week = literal_column(f"(occurred_at / {WEEK})", Integer())
+    weeks = range(max(after, 0) // WEEK, until // WEEK + 1)
+    return [*exact, db.among(connection, week, weeks)]
 
 
 def recorded(connection: Connection, workspace: int, clicks: Sequence[tuple[int, int]]) -> NDArray[np.int64]:

@@ -304,7 +304,7 @@ def _explained(
             select(e.visitor, e.campaign_id, e.occurred_at).where(
                 e.workspace == workspace,
                 e.visitor.in_(part),
-                e.occurred_at.between(low, high),
+                *events.during(connection, low, high),
                 e.kind == CLICK,
                 e.door == DOORS["redirect"],
             )

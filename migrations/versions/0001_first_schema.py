@@ -445,6 +445,7 @@ def upgrade() -> None:
         "events_journey",
         "events",
         [
+            sa.literal_column("(occurred_at / 604800000000)"),
             "visitor",
             "occurred_at",
             "kind",
