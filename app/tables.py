@@ -320,7 +320,7 @@ events = table(
     Index("events_time", "workspace", "occurred_at"),
     # A journey is read from this index alone: without it each touch costs a look-up in the table. By week
     # first, since visitors are random numbers: a new event then lands among this week's, in memory, and
-    # not anywhere in years of them (10 million events stored: 5,400 new ones a second without the week).
+    # not anywhere in years of them.
     Index(
         "events_journey",
         literal("(occurred_at / 604800000000)"),

@@ -4,8 +4,9 @@
 
 Clicktrail as `serve` runs it (one web process, one worker, fsync on) with `--stored` events there already.
 wrk sends one impression a request, each with an id of its own that the sender supplies (UUIDv7), over 200
-campaigns x 5 ads, from random visitors. An event counts once the rollups that the metrics API reads have
-it. Freshness: at 1,000 events/s, the time from a marker's acknowledgement to the metrics API showing it.
+campaigns x 5 ads, each from a new visitor (wrk keeps no cookies). An event counts once the rollups that the
+metrics API reads have it. Freshness: at 1,000 events/s, the time from a marker's acknowledgement to the
+metrics API showing it.
 """
 
 import argparse
@@ -49,7 +50,7 @@ request = function()
   local id = hex:sub(1, 8) .. "-" .. hex:sub(9, 12) .. string.format("-7%03x-8%03x-%012x",
     math.random(0, 4095), math.random(0, 4095), n)
   return wrk.format("GET", "/p.gif?k=KEY&e=impression&c=c" .. math.random(CAMPAIGNS) .. "&a=a"
-    .. math.random(ADS) .. "&vid=" .. string.format("%x", math.random(2^31 - 1)) .. "&id=" .. id)
+    .. math.random(ADS) .. "&id=" .. id)
 end
 wrk.headers["User-Agent"] = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/130.0 Safari/537.36"
 """
@@ -168,7 +169,7 @@ def freshness(port: int, keys: dict[str, str], *, rate: int, markers: int) -> li
 def _pace(port: int, key: str, rate: int, stop: threading.Event) -> None:
     """`rate` pixels a second, pipelined ten at a time over one connection."""
     sock = socket.create_connection(("127.0.0.1", port))
-    one = f"GET /p.gif?k={key}&e=impression&c=c1&vid=v HTTP/1.1\r\nHost: x\r\nUser-Agent: Mozilla/5.0\r\n\r\n"
+    one = f"GET /p.gif?k={key}&e=impression&c=c1 HTTP/1.1\r\nHost: x\r\nUser-Agent: Mozilla/5.0\r\n\r\n"
     ten = one.encode() * 10
     due = time.monotonic()
     threading.Thread(target=_swallow, args=(sock,), daemon=True).start()
