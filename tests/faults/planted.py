@@ -112,7 +112,7 @@ def cursor_moved_first() -> None:
 
     def hasty(self: Pipeline, slices: Sequence[Slice]) -> None:
         _move_cursors(self, slices)
-        time.sleep(GAP)
+        time.sleep(3 * GAP)  # most of its time, so that a kill hardly misses it
         commit(self, slices)
 
     Pipeline._commit = hasty

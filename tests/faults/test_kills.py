@@ -77,6 +77,6 @@ def test_kills_of_web_worker_and_parent_cost_nothing(
 def test_the_ledger_tells_a_service_that_loses_by_a_kill(
     serve: Callable[..., Service], tmp_path: Path, bug: str, victim: Role
 ) -> None:
-    found = killed(serve(bug), tmp_path, victims=[victim], rounds=1, kills=3)
+    found = killed(serve(bug), tmp_path, victims=[victim], rounds=1, kills=5)
     assert found.damage.lost
     assert (found.differences != []) == (bug == "notes_taken_before_work")
