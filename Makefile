@@ -30,10 +30,11 @@ test: $(BIN)/.dev ## All tests, on both engines; ARGS="-k sale" for some of them
 test-sqlite: $(BIN)/.dev
 	@$(BIN)/pytest $(ARGS)
 
-# Again on a real PostgreSQL: all but what is about the inbox and about files, which are the same there.
+# Again on a real PostgreSQL: all but what is about the inbox, or about processes and their data folder.
 .PHONY: test-postgresql
 test-postgresql: $(BIN)/.dev
-	@CLICKTRAIL_TEST_ENGINE=postgresql $(BIN)/pytest --ignore=tests/inbox --ignore=tests/collect $(ARGS)
+	@CLICKTRAIL_TEST_ENGINE=postgresql $(BIN)/pytest --ignore=tests/faults --ignore=tests/inbox \
+	  --ignore=tests/operation --ignore=tests/collect $(ARGS)
 
 .PHONY: lint
 lint: $(BIN)/.dev ## Style, types, and who imports whom
