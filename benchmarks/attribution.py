@@ -1,10 +1,10 @@
 """Attribution of 250,000 conversions over 2 million touches: all models, credits and rollups written.
 
-    python benchmarks/attribution.py [--conversions N] [--touches N] [--limit N] [--folder DIR]
+    python -m benchmarks.attribution [--conversions N] [--touches N] [--limit N] [--engines ...]
 
 Builds a database of 60 days (200 campaigns of 5 ads, 60 countries, half impressions, 2 % refunds) with
 everything due, settles it in a process of its own, and prints where the time went. Each transaction
-settles `limit` conversions, as the leader's do, with every commit on disk (synchronous=FULL).
+settles `limit` conversions, as the leader's do, with every commit on disk.
 """
 
 import argparse
@@ -12,12 +12,10 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +24,9 @@ from sqlalchemy import Table, func, select
 
 from app import db, tables
 from app.attribution import bookings, gather, leader, store, tasks
+from app.events import months
 from app.model import DAY, KINDS, STATES
+from benchmarks import stores
 
 START = 1_790_000_000_000_000
 DAYS, CAMPAIGNS, ADS, COUNTRIES = 60, 200, 5, 60
@@ -53,10 +53,9 @@ Columns = dict[str, Any]
 # --- The data ---------------------------------------------------------------------------------------
 
 
-def build(folder: Path, conversions: int, touches: int) -> None:
+def build(on: stores.Store, conversions: int, touches: int) -> None:
     """A database with everything due and nothing settled."""
-    engine = db.connect(f"sqlite:///{folder / 'clicktrail.db'}")
-    tables.metadata.create_all(engine)
+    engine = on.connect()
     rng = np.random.default_rng(7)
     people = conversions * 4 // 5
     person = np.r_[np.arange(people), rng.integers(0, people, conversions - people)]
@@ -64,6 +63,7 @@ def build(folder: Path, conversions: int, touches: int) -> None:
     visitor = rng.integers(1, 2**62, people)
     user = rng.integers(1, 2**62, people)
     with db.begin(engine) as connection:
+        months.make_months_between(connection, START - 30 * DAY, START + (DAYS + 10) * DAY)
         connection.execute(
             tables.workspaces.insert().values(id=1, slug="bench", secret=b"", timezone="Asia/Kolkata")
         )
@@ -74,7 +74,7 @@ def build(folder: Path, conversions: int, touches: int) -> None:
             _put(connection, tables.events, _touches(rng, part, person, at, visitor))
     with db.begin(engine) as connection:
         _results(connection, rng, person, at, visitor, user)
-    with db.begin(engine) as connection:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
     engine.dispose()
 
@@ -84,7 +84,7 @@ def _put(connection: Any, table: Table, columns: Columns) -> None:
     size = next(len(values) for values in columns.values() if isinstance(values, (np.ndarray, list)))
     names = [column.name for column in table.columns if column.name in columns]
     lists = [_list(columns[name], size) for name in names]
-    db.bulk(connection, db.inserting(table, connection.dialect.name, *names), list(zip(*lists, strict=True)))
+    db.append(connection, table, names, list(zip(*lists, strict=True)))
 
 
 def _list(values: Any, size: int) -> list[Any]:
@@ -179,9 +179,9 @@ def _results(
 # --- The run ----------------------------------------------------------------------------------------
 
 
-def run(folder: Path, limit: int) -> dict[str, Any]:
+def run(url: str, limit: int) -> dict[str, Any]:
     """Settle everything, in a process that does nothing else."""
-    engine = db.connect(f"sqlite:///{folder / 'clicktrail.db'}")
+    engine = db.connect(url)
     spent: dict[str, float] = defaultdict(float)
     for (module, name), label in STAGES.items():
         setattr(module, name, _timed(getattr(module, name), label, spent))
@@ -227,16 +227,20 @@ def _timed(function: Callable[..., Any], label: str, spent: dict[str, float]) ->
     return timed
 
 
-def show(found: dict[str, Any], conversions: int, touches: int, limit: int) -> None:
-    print(f"{conversions:,} conversions over {touches:,} touches, {limit:,} a transaction")
-    for label, seconds in found["stages"].items():
-        print(f"  {label:<26}{seconds:8.2f} s {seconds / found['seconds']:6.0%}")
-    for name, rows in found["rows"].items():
-        print(f"  rows in {name:<18}{rows:>12,}")
+def rows(found: dict[str, Any]) -> dict[str, str]:
+    """What `run` found, a line each."""
     own = found["transactions"]
-    print(f"  transactions {len(own)}: median {own[len(own) // 2]:.3f} s, longest {own[-1]:.3f} s")
-    print(f"total {found['seconds']:.2f} s (goal {GOAL_SECONDS:.0f} s), processor {found['processor']:.2f} s")
-    print(f"peak memory {found['memory']:.0f} MB (goal {GOAL_MEMORY} MB)")
+    return {
+        **{
+            name: f"{seconds:.2f} s {seconds / found['seconds']:4.0%}"
+            for name, seconds in found["stages"].items()
+        },
+        **{f"rows in {name}": f"{count:,}" for name, count in found["rows"].items()},
+        "transactions": f"{len(own)}, median {own[len(own) // 2]:.3f} s, longest {own[-1]:.3f} s",
+        "processor time of the process": f"{found['processor']:.2f} s",
+        f"peak memory (goal {GOAL_MEMORY} MB)": f"{found['memory']:.0f} MB",
+        f"total (goal {GOAL_SECONDS:.0f} s)": f"{found['seconds']:.2f} s",
+    }
 
 
 def main() -> None:
@@ -246,20 +250,23 @@ def main() -> None:
     options.add_argument("--conversions", type=int, default=250_000)
     options.add_argument("--touches", type=int, default=2_000_000)
     options.add_argument("--limit", type=int, default=leader.SETTLED)
-    options.add_argument("--folder", type=Path, help="where to build; default a temporary folder")
-    options.add_argument("--run", action="store_true", help="only settle what is in --folder; print JSON")
+    options.add_argument("--run", metavar="URL", help="only settle what is in that database; print JSON")
+    stores.add_engines(options)
     given = options.parse_args()
     if given.run:
-        print(json.dumps(run(given.folder, given.limit)))
+        print(json.dumps(run(given.run, given.limit)))
         return
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = given.folder or Path(temporary)
-        build(folder, given.conversions, given.touches)
-        command = [sys.executable, "-m", "benchmarks.attribution", "--run", "--folder", str(folder)]
-        done = subprocess.run(
-            [*command, "--limit", str(given.limit)], capture_output=True, text=True, check=True
-        )
-        show(json.loads(done.stdout), given.conversions, given.touches, given.limit)
+    title = (
+        f"{given.conversions:,} conversions over {given.touches:,} touches, {given.limit:,} a transaction:"
+    )
+    table = stores.Table(title)
+    for engine in given.engines:
+        with stores.store(engine) as on:
+            build(on, given.conversions, given.touches)
+            command = [sys.executable, "-m", "benchmarks.attribution", "--limit", str(given.limit)]
+            done = subprocess.run([*command, "--run", on.url], stdout=subprocess.PIPE, text=True, check=True)
+            table.put(engine, rows(json.loads(done.stdout)))
+    table.show()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """How many pixels a second: plain uvicorn, a plain FastAPI route, and Clicktrail with everything on.
 
-    .venv/bin/python benchmarks/doors.py [--seconds 5] [--rounds 3] [--connections 64]
+    python -m benchmarks.doors [--seconds 5] [--rounds 3] [--connections 64] [--engines sqlite postgresql]
 
 Each server runs alone on 127.0.0.1, driven by wrk on the same cores; the median of the rounds counts.
 Clicktrail: one web process as `serve` starts it, fsync on, the key checked, a cookie set, the worker
-running. Read the ratios, not the absolutes.
+running on either database. Read the ratios, not the absolutes.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -25,12 +24,11 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from app.collect.pixel import GIF
+from app.prepare import prepare
+from benchmarks.stores import NAMES, Store, add_engines, store
 
-from app.collect.pixel import GIF  # noqa: E402 (found through the line above)
-from app.prepare import prepare  # noqa: E402
-from app.settings import Settings  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 HEADERS = [
     (b"content-type", b"image/gif"),
@@ -58,18 +56,28 @@ async def route(k: str = "", e: str = "", c: str = "", id: str = "") -> Response
 def uvicorn(name: str) -> Iterator[int]:
     """`plain` or `framework` under stock uvicorn; yields the port."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", f"doors:{name}", "--port", str(port), "--log-level", "error"]
-    command += ["--loop", "uvloop", "--http", "httptools", "--lifespan", "off", "--no-access-log"]
-    with running(command, Path(__file__).parent):
+    command = [sys.executable, "-m", "uvicorn", f"benchmarks.doors:{name}", "--port", str(port)]
+    command += [
+        "--log-level",
+        "error",
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--lifespan",
+        "off",
+        "--no-access-log",
+    ]
+    with running(command):
         await_port(port)
         yield port
 
 
 @contextmanager
-def clicktrail(data: Path) -> Iterator[int]:
+def clicktrail(on: Store) -> Iterator[int]:
     """`clicktrail serve` on a free port: the web process and the worker; yields the port."""
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--data", str(data)]
-    environment = {**os.environ, "CLICKTRAIL_LOG_LEVEL": "error"}
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--data", str(on.data)]
+    environment = {**os.environ, **on.environment, "CLICKTRAIL_LOG_LEVEL": "error"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -84,8 +92,8 @@ def clicktrail(data: Path) -> Iterator[int]:
 
 
 @contextmanager
-def running(command: list[str], folder: Path) -> Iterator[None]:
-    process = subprocess.Popen(command, cwd=folder)
+def running(command: list[str]) -> Iterator[None]:
+    process = subprocess.Popen(command, cwd=ROOT)
     try:
         yield
     finally:
@@ -142,24 +150,25 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
+    add_engines(parser)
     arguments = parser.parse_args()
+    asked = "p.gif?e=impression&c=spring"
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        keys = prepare(Settings(data=data), clock=lambda: time.time_ns() // 1000).keys
-        asked = f"p.gif?k={keys['public']}&e=impression&c=spring&id=a"
-        for name in ("plain", "framework"):
-            with uvicorn(name) as port:
-                rows.append(measure(name, f"http://127.0.0.1:{port}/{asked}", arguments))
-        with clicktrail(data) as port:
-            url = f"http://127.0.0.1:{port}/{asked.removesuffix('&id=a')}"
-            with urllib.request.urlopen(url) as answer:
-                assert answer.headers["x-clicktrail"] == "accepted", answer.headers
-                assert "ct_id=" in answer.headers["set-cookie"]
-            rows.append(measure("clicktrail", url, arguments))
-    print(f"{'':12}{'requests/s':>12}{'p50':>10}{'p99':>10}{'of plain':>10}{'of FastAPI':>12}")
+    for name in ("plain", "framework"):
+        with uvicorn(name) as port:
+            rows.append(measure(name, f"http://127.0.0.1:{port}/{asked}&k=key&id=a", arguments))
+    for engine in arguments.engines:
+        with store(engine) as on:
+            keys = prepare(on.settings, clock=lambda: time.time_ns() // 1000).keys
+            with clicktrail(on) as port:
+                url = f"http://127.0.0.1:{port}/{asked}&k={keys['public']}"
+                with urllib.request.urlopen(url) as answer:
+                    assert answer.headers["x-clicktrail"] == "accepted", answer.headers
+                    assert "ct_id=" in answer.headers["set-cookie"]
+                rows.append(measure(f"clicktrail, {NAMES[engine]}", url, arguments))
+    print(f"{'':24}{'requests/s':>12}{'p50':>10}{'p99':>10}{'of plain':>10}{'of FastAPI':>12}")
     for name, rate, p50, p99 in rows:
-        print(f"{name:12}{rate:12,.0f}{p50:>10}{p99:>10}{rate / rows[0][1]:10.2f}{rate / rows[1][1]:12.2f}")
+        print(f"{name:24}{rate:12,.0f}{p50:>10}{p99:>10}{rate / rows[0][1]:10.2f}{rate / rows[1][1]:12.2f}")
 
 
 if __name__ == "__main__":

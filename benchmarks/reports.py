@@ -1,6 +1,6 @@
 """Two reports over a store of many events: how long they take, beside DuckDB scanning the same raw rows.
 
-    python -m benchmarks.reports [--events 1000000 10000000] [--runs 50] [--folder DIR]
+    python -m benchmarks.reports [--events 1000000 10000000] [--runs 50] [--engines sqlite postgresql]
 
 (1) 90 days by day and campaign, (2) 30 days by channel, country and device; 200 campaigns of 5 ads each,
 8 channels, 60 countries, 3 devices, a half-hour zone, deals on half of the campaigns and imported spend on
@@ -9,10 +9,8 @@ the others. Each run goes the whole way of the route: parse, plan, select, price
 
 import argparse
 import gc
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,9 +18,11 @@ import numpy as np
 from sqlalchemy import Engine
 
 from app import db, tables, workspaces
+from app.events import months
 from app.metrics import routes
 from app.model import DAY, KINDS, MODELS, QUARTER, STATES, country_number
 from app.money import MICROS, split
+from benchmarks.stores import Store, Table, add_engines, store
 
 ZONE = "Asia/Kolkata"  # +05:30
 FIRST, DAYS = 20_700, 90
@@ -114,20 +114,23 @@ def fill(engine: Engine, columns: dict[str, np.ndarray]) -> None:
     }  # fmt: skip
     with db.begin(engine) as connection:
         connection.exec_driver_sql("DROP INDEX events_journey")  # no report reads it
+        months.make_months_between(connection, FIRST * DAY, (FIRST + DAYS) * DAY)
         workspaces.add_workspace(connection, "bench", now=0, timezone=ZONE)
         configure(connection)
         for name, keys in rollups.items():
             db.add(connection, tables.metadata.tables[name], list(map(tuple, cells(columns, keys).tolist())))
         results(connection, int(len(day) * SALES_PER_EVENT))
     names = [column.name for column in tables.events.columns if column.name in EVENT_COLUMNS]
-    statement = db.inserting(tables.events, "sqlite", *names)
     for start in range(0, len(day), 500_000):
         part = {name: values[start : start + 500_000].tolist() for name, values in columns.items()}
         size = len(part["kind"])
         numbers = range(start, start + size)
         with db.begin(engine) as connection:
             part |= {"workspace": [1] * size, "no": list(numbers), "received_at": part["occurred_at"]}
-            db.bulk(connection, statement, list(zip(*(part[name] for name in names), strict=True)))
+            rows = list(zip(*(part[name] for name in names), strict=True))
+            db.append(connection, tables.events, names, rows)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
 
 
 def configure(connection: Any) -> None:
@@ -221,48 +224,56 @@ def ask(engine: Engine, report: dict[str, object]) -> int:
         return len(routes.report(connection, 1, report, now=(FIRST + DAYS + 1) * DAY).body)
 
 
-def measure(folder: Path, count: int, runs: int) -> dict[str, tuple[float, float, float]]:
-    """Fill a store of `count` events and time every report."""
+def measure(on: Store, count: int, runs: int, table: Table) -> dict[str, float]:
+    """Fill a store of `count` events and time every report; p50 by report."""
+    engine = on.connect()
+    fill(engine, events(count))
+    found = {}
+    for name, report in REPORTS.items():
+        p50, p95, worked = timed(lambda report=report: ask(engine, report), runs)  # type: ignore[misc]
+        shown = f"p50 {p50:.1f}, p95 {p95:.1f} (processor {worked:.1f})"
+        table.put(on.name, [(f"{count:,}: {name}, ms", shown)])
+        found[name] = p50
+    engine.dispose()
+    return found
+
+
+def scans(count: int, runs: int) -> None:
+    """DuckDB on the same raw rows in memory, counts only: what reports without rollups would cost."""
     columns = events(count)
-    engine = db.connect(f"sqlite:///{folder / f'{count}.db'}")
-    tables.metadata.create_all(engine)
-    began = time.perf_counter()
-    fill(engine, columns)
-    print(f"\n{count:,} events stored in {time.perf_counter() - began:.0f} s")
     duck = duckdb.connect()
     duck.register("columns", columns)
     duck.execute("CREATE TABLE events AS SELECT * FROM columns")
     since = (FIRST + DAYS - 30) * DAY - 19_800 * 1_000_000
-    found = {}
-    for name, report in REPORTS.items():
-        found[name] = timed(lambda report=report: ask(engine, report), runs)  # type: ignore[misc]
-        line = f"  {name:<40} p50 {found[name][0]:6.1f} ms   p95 {found[name][1]:6.1f} ms"
-        line += f"   (processor {found[name][2]:5.1f})   {ask(engine, report) / 1024:,.0f} KiB"
-        if scan := SCANS.get(name):
-            values = [since] if "$1" in scan else []
-            raw = timed(lambda s=scan, v=values: duck.execute(s, v).fetchall(), max(5, runs // 5))  # type: ignore[misc]
-            line += f"   DuckDB, raw rows, counts only: p50 {raw[0]:6.1f} ms"
-        print(line)
+    for name, scan in SCANS.items():
+        values = [since] if "$1" in scan else []
+        p50, p95, _ = timed(lambda s=scan, v=values: duck.execute(s, v).fetchall(), max(5, runs // 5))  # type: ignore[misc]
+        print(f"  DuckDB      {count:,}: {name}, counts only, ms: p50 {p50:.1f}, p95 {p95:.1f}", flush=True)
     duck.close()
-    engine.dispose()
-    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Times reports over stores of many events.")
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--folder", type=Path)
+    add_engines(parser)
     asked = parser.parse_args(arguments)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)  # as the web process does
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        found = [measure(Path(folder), count, asked.runs) for count in asked.events]
-    if len(found) > 1:
-        print(f"\np50 at {asked.events[-1]:,} events over p50 at {asked.events[0]:,}:")
-        for name in REPORTS:
-            print(f"  {name:<40} {found[-1][name][0] / found[0][name][0]:.2f}")
+    table = Table("a report, from parsing its query to its JSON:")
+    found: dict[str, list[dict[str, float]]] = {}
+    for count in asked.events:
+        scans(count, asked.runs)
+        for engine in asked.engines:
+            with store(engine) as on:
+                found.setdefault(engine, []).append(measure(on, count, asked.runs, table))
+    if len(asked.events) > 1:
+        for engine, counts in found.items():
+            for name in REPORTS:
+                growth = f"{counts[-1][name] / counts[0][name]:.2f}"
+                table.put(engine, [(f"p50 at {asked.events[-1]:,} over {asked.events[0]:,}: {name}", growth)])
+    table.show()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """From the door to the numbers: sustained events a second, how fresh they are, and what it weighs.
 
-    .venv/bin/python benchmarks/throughput.py [--stored 10000000] [--seconds 20] [--connections 64]
+    python -m benchmarks.throughput [--stored 10000000] [--seconds 20] [--engines sqlite postgresql]
 
 Clicktrail as `serve` runs it (one web process, one worker, fsync on) with `--stored` events there already.
 wrk sends one impression a request, each with an id of its own that the sender supplies (UUIDv7), over 200
-campaigns x 5 ads, each from a new visitor (wrk keeps no cookies). An event counts once the rollups that the
+campaigns x 5 ads, each from a new visitor (wrk keeps no cookies); then again with a new visitor id beside the
+new cookie, so that every event makes two identifiers one person. An event counts once the rollups that the
 metrics API reads have it. Freshness: at 1,000 events/s, the time from a marker's acknowledgement to the
 metrics API showing it.
 """
@@ -14,26 +15,22 @@ import http.client
 import json
 import random
 import socket
-import sqlite3
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
 import psutil
+from sqlalchemy import Engine, func, select
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from app import db, tables  # noqa: E402 (found through the line above)
-from app.model import number  # noqa: E402
-from app.pipeline.rules import dedupe_key  # noqa: E402
-from app.prepare import prepare  # noqa: E402
-from app.settings import Settings  # noqa: E402
-from benchmarks.doors import clicktrail  # noqa: E402
+from app import db, tables
+from app.events import months
+from app.model import number
+from app.pipeline.rules import dedupe_key
+from app.prepare import prepare
+from benchmarks.doors import clicktrail
+from benchmarks.stores import Store, Table, add_engines, store
 
 CAMPAIGNS, ADS = 200, 5
 DAY_US = 86_400_000_000
@@ -50,25 +47,23 @@ request = function()
   local id = hex:sub(1, 8) .. "-" .. hex:sub(9, 12) .. string.format("-7%03x-8%03x-%012x",
     math.random(0, 4095), math.random(0, 4095), n)
   return wrk.format("GET", "/p.gif?k=KEY&e=impression&c=c" .. math.random(CAMPAIGNS) .. "&a=a"
-    .. math.random(ADS) .. "&id=" .. id)
+    .. math.random(ADS) .. "&id=" .. id .. PAIR)
 end
 wrk.headers["User-Agent"] = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/130.0 Safari/537.36"
 """
 
 
-def fill(data: Path, count: int) -> None:
+def fill(on: Store, count: int) -> None:
     """`count` impressions of the last 90 days with their ids, as the pipeline would have stored them."""
-    engine = db.connect(Settings(data=data).database)
+    engine = on.connect()
     rnd, now = random.Random(1), time.time_ns() // 1000
     columns = ("workspace", "kind", "occurred_at", "no", "received_at", "visitor", "campaign_id", "ad_id")
-    events = db.inserting(tables.events, "sqlite", *columns)
-    seen = db.inserting(tables.seen, "sqlite", "key", "digest")
     start = now - 90 * DAY_US
-    with engine.connect() as connection:
+    with db.begin(engine) as connection:
+        months.make_months_between(connection, start, now)
         # Sorted afterwards in one go: ten million random insertions would take many times as long.
         for index in tables.events.indexes:
             connection.exec_driver_sql(f"DROP INDEX {index.name}")
-        connection.commit()
     step = 100_000
     for first in range(0, count, step):
         rows, keys = [], []
@@ -80,28 +75,40 @@ def fill(data: Path, count: int) -> None:
             stamp = f"{at // 1000:012x}"
             keys.append((dedupe_key(1, f"{stamp[:8]}-{stamp[8:]}-7000-8000-{i:012x}"), no))
         with db.begin(engine) as connection:
-            db.bulk(connection, events, rows)
-            db.bulk(connection, seen, keys)
+            db.append(connection, tables.events, columns, rows)
+            db.append(connection, tables.seen, ("key", "digest"), keys)
     for index in tables.events.indexes:
         with db.begin(engine) as connection:
             index.create(connection)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
     engine.dispose()
 
 
-def stored(data: Path) -> int:
+def stored(engine: Engine) -> int:
     """Valid impressions in the rollup the metrics API reads, read beside the service."""
-    path = data / "clicktrail.db"
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        return int(connection.execute("SELECT coalesce(sum(impressions), 0) FROM traffic_days").fetchone()[0])
+    with db.reading(engine) as connection:
+        return int(
+            connection.scalar(select(func.coalesce(func.sum(tables.traffic_days.c.impressions), 0))) or 0
+        )
 
 
-def sustained(port: int, data: Path, key: str, arguments: argparse.Namespace) -> list[tuple[str, str]]:
-    """Load for a while, then wait until all that was acknowledged is in the numbers."""
+def waiting(engine: Engine) -> int:
+    """What the leader has still to derive."""
+    with db.reading(engine) as connection:
+        return int(connection.scalar(select(func.count()).select_from(tables.changes)) or 0)
+
+
+def sustained(
+    port: int, engine: Engine, key: str, arguments: argparse.Namespace, *, pairs: bool = False
+) -> list[tuple[str, str]]:
+    """Load for a while, then wait until all that was acknowledged is in the numbers and derived."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         text = SCRIPT.replace("KEY", key).replace("CAMPAIGNS", str(CAMPAIGNS)).replace("ADS", str(ADS))
+        text = text.replace("PAIR", '"&vid=" .. id' if pairs else '""')
         script.write(text)
         script.flush()
-        before = stored(data)
+        before = stored(engine)
         begun = time.monotonic()
         command = ["wrk", "-t1", f"-c{arguments.connections}", f"-d{arguments.seconds}s", "--latency"]
         told = subprocess.run(
@@ -109,14 +116,14 @@ def sustained(port: int, data: Path, key: str, arguments: argparse.Namespace) ->
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
     loaded = time.monotonic() - begun
-    at_end = stored(data) - before
+    at_end = stored(engine) - before
     sent = int(next(line for line in told.splitlines() if "requests in" in line).split()[0])
     previous, still, deadline = -1, 0, time.monotonic() + 120
     while time.monotonic() < deadline:
-        found = stored(data) - before
-        if found >= sent:
+        found = stored(engine) - before
+        if found >= sent and not waiting(engine):
             break
-        if found == previous:
+        if found == previous and not waiting(engine):
             still += 1
             if still > 10:
                 break
@@ -126,10 +133,11 @@ def sustained(port: int, data: Path, key: str, arguments: argparse.Namespace) ->
         time.sleep(0.2)
     done = time.monotonic() - begun
     p99 = next(line for line in told.splitlines() if "99%" in line).split()[1]
+    what = ", new pairs of ids" if pairs else ""
     return [
-        ("acknowledged at the door", f"{sent / loaded:,.0f}/s (p99 {p99})"),
-        ("in the numbers when the load ended", f"{at_end / loaded:,.0f}/s"),
-        ("door to metrics, all of them in", f"{found / done:,.0f}/s ({max(0, sent - found)} missing)"),
+        (f"acknowledged at the door{what}", f"{sent / loaded:,.0f}/s (p99 {p99})"),
+        (f"in the numbers when the load ended{what}", f"{at_end / loaded:,.0f}/s"),
+        (f"door to metrics, all of them in{what}", f"{found / done:,.0f}/s ({max(0, sent - found)} missing)"),
     ]
 
 
@@ -213,25 +221,25 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--markers", type=int, default=200)
+    add_engines(parser)
     arguments = parser.parse_args()
-    print(f"with {arguments.stored:,} events stored before, one event a request:")
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        keys = prepare(Settings(data=data), clock=lambda: time.time_ns() // 1000).keys
-        fill(data, arguments.stored)
-        begun = time.monotonic()
-        with clicktrail(data) as port:
-            show([("start-up, until it accepts", f"{time.monotonic() - begun:.2f} s")])
-            show(weight("at rest"))
-            show(sustained(port, data, keys["public"], arguments))
-            show(weight("after the load"))
-            show(freshness(port, keys, rate=1000, markers=arguments.markers))
-            show(weight("at the end"))
-
-
-def show(rows: list[tuple[str, str]]) -> None:
-    for name, value in rows:
-        print(f"  {name:42}{value:>40}", flush=True)
+    table = Table(f"with {arguments.stored:,} events stored before, one event a request:")
+    for name in arguments.engines:
+        with store(name) as on:
+            keys = prepare(on.settings, clock=lambda: time.time_ns() // 1000).keys
+            fill(on, arguments.stored)
+            engine = on.connect()
+            begun = time.monotonic()
+            with clicktrail(on) as port:
+                table.put(name, [("start-up, until it accepts", f"{time.monotonic() - begun:.2f} s")])
+                table.put(name, weight("at rest"))
+                table.put(name, sustained(port, engine, keys["public"], arguments))
+                table.put(name, weight("after the load"))
+                table.put(name, freshness(port, keys, rate=1000, markers=arguments.markers))
+                table.put(name, sustained(port, engine, keys["public"], arguments, pairs=True))
+                table.put(name, weight("at the end"))
+            engine.dispose()
+    table.show()
 
 
 if __name__ == "__main__":
