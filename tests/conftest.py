@@ -3,6 +3,9 @@
 clicktrail          one for the whole run: leave it as healthy as you found it
 fresh_clicktrail    one of this test's own: empty, and yours to break
 start_clicktrail    start(data, CLICKTRAIL_...="...") for tests that start and kill several
+report              report("30 kills ...") adds a line to what is printed after the run
+
+A machine that cannot do what a test is about skips it, and says so; in CI that is a failure (`impossible`).
 """
 
 import os
@@ -19,6 +22,16 @@ import httpx
 import pytest
 
 from tests import engines
+
+#: Figures that tests report; printed at the end of the run (docs/guarantees.md quotes them).
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def impossible(reason: str) -> None:
+    """This machine cannot do what the test is about."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"in CI this must be possible: {reason}")
+    pytest.skip(reason)
 
 
 def wait_until(true: Callable[[], object], *, seconds: float = 30) -> None:
@@ -138,3 +151,16 @@ def start_clicktrail(tmp_path: Path) -> Iterator[Callable[..., Clicktrail]]:
     yield start
     for running in started:
         running.stop()
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    return request.config.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    figures = config.stash.get(FIGURES, [])
+    if figures:
+        terminalreporter.section("what was measured")
+        for line in figures:
+            terminalreporter.write_line(line)

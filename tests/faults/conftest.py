@@ -1,26 +1,16 @@
-"""What fault tests need: a service that may carry a planted bug, a small disk, and a word about the figures.
+"""What fault tests need: a service that may carry a planted bug, and a small disk.
 
 A machine that cannot trace or mount skips what needs it, and says so; in CI that is a failure.
 """
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import impossible
 from tests.faults.processes import Service, cannot_trace
-
-#: Figures that tests report; printed at the end of the run (docs/guarantees.md quotes them).
-FIGURES = pytest.StashKey[list[str]]()
-
-
-def impossible(reason: str) -> None:
-    """This machine cannot do what the test is about."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"in CI this must be possible: {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -58,18 +48,3 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         impossible(f"a small file system cannot be mounted: {done.stderr.strip()}")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-@pytest.fixture
-def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """report("30 kills ...") adds a line to what is printed after the run."""
-    stash = request.config.stash
-    return stash.setdefault(FIGURES, []).append
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    figures = config.stash.get(FIGURES, [])
-    if figures:
-        terminalreporter.section("faults: what was measured")
-        for line in figures:
-            terminalreporter.write_line(line)
