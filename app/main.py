@@ -71,6 +71,7 @@ POLL_EVERY = 0.5  # seconds between looks at the snapshot file
 CONFIRM_EVERY = 4  # polls between confirmations of the snapshot against the database
 
 HEADERS = [
+    (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -102,7 +103,7 @@ class Application:
             if door is not None:
                 await door(self.doors, scope, receive, send)
             else:
-                policy = [] if path.startswith("/docs") else [CLOSED_POLICY]
+                policy = [] if path == self.framework.docs_url else [CLOSED_POLICY]
                 await self.framework(scope, receive, _adding(send, HEADERS + policy))
         except Exception as error:  # noqa: BLE001 (the request loop)
             await _crashed(scope, send, error)
