@@ -9,6 +9,7 @@ import fcntl
 import gc
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,15 +53,17 @@ class Context:
     snapshots: Snapshots
     stored: threading.Event  # set when the pipeline committed something
     freshness: bytes = FRESHNESS
+    pace: Callable[[], float] = time.monotonic  # seconds that no one sets: when a task is due again
 
 
 def drain(context: Context, limit: int) -> int:
     """Take what the inbox holds, up to `limit` records; returns how many."""
-    before = now_us()
+    before = context.pipeline.clock()
     slices = context.queue.read(context.pipeline.cursors(), limit)
     if not slices:
-        # Nothing was waiting at `before`, so everything accepted until then is in the numbers' facts.
-        if before - context.pipeline.cursors().get(context.freshness, 0) > SECOND:
+        # Nothing was waiting at `before`, so everything accepted until then is in the numbers' facts. A
+        # clock that was set back takes the mark back too: what comes next is older than it stood.
+        if abs(before - context.pipeline.cursors().get(context.freshness, 0)) > SECOND:
             context.pipeline.advance(context.freshness, before)
         return 0
     context.pipeline.take(slices)
@@ -83,14 +86,14 @@ def replay(context: Context) -> None:
 def forget_receipts(context: Context) -> None:
     """Outcomes answer receipts for seven days."""
     with db.begin(context.engine) as connection:
-        limit = now_us() - RECEIPT_DAYS * DAY
+        limit = context.pipeline.clock() - RECEIPT_DAYS * DAY
         connection.execute(delete(tables.outcomes).where(tables.outcomes.c.at < limit))
 
 
 def make_months(context: Context) -> None:
     """The months of events to come (PostgreSQL)."""
     with db.begin(context.engine) as connection:
-        if made := months.make_months(connection, now_us()):
+        if made := months.make_months(connection, context.pipeline.clock()):
             log.info("months_made", count=made)
 
 
@@ -144,10 +147,48 @@ def run(settings: Settings, stop: threading.Event) -> None:
     log.info("stopped")
 
 
-def _pipeline(context: Context, limit: int, stop: threading.Event) -> None:
+def pipeline_turn(context: Context, limit: int) -> bool:
+    """Drain once; whether more is to be taken at once."""
     # A batch costs some milliseconds whatever its size: a moment's wait makes it a fuller one.
-    full = min(FULL, limit)
-    _forever(lambda: drain(context, limit) >= full, stop, pause=lambda: stop.wait(IDLE_SECONDS))
+    return drain(context, limit) >= min(FULL, limit)
+
+
+def leader_turn(context: Context) -> bool:
+    return lead(context.engine, context.pipeline.clock, recount.rebuild) >= NOTES
+
+
+def tasks_turn(context: Context, due: dict[Task, float]) -> bool:
+    """Do what is due. By the pace and not the clock: a clock set back would keep all of it waiting."""
+    now = context.pace()
+    for task in TASKS:
+        if now >= due.get(task, now):
+            due[task] = now + task.every
+            task.act(context)
+    return False
+
+
+def turns(name: str, turn: Callable[[], bool]) -> Iterator[float | None]:
+    """Take turns for ever. Between them, the seconds to wait: 0 after work, more after each failure, None
+    when there was nothing to do."""
+    failures = 0
+    while True:
+        try:
+            busy = turn()
+            failures = 0
+        except Exception as error:
+            busy, failures = False, failures + 1
+            if db.passing(error):
+                log.warning("database_in_trouble", turn=name, error=str(error)[:200])
+            else:
+                log.exception("turn_failed", turn=name)
+        if failures:
+            yield RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1]
+        else:
+            yield 0 if busy else None
+
+
+def _pipeline(context: Context, limit: int, stop: threading.Event) -> None:
+    _forever(lambda: pipeline_turn(context, limit), stop, pause=lambda: stop.wait(IDLE_SECONDS))
 
 
 def _leader(context: Context, stop: threading.Event) -> None:
@@ -156,41 +197,23 @@ def _leader(context: Context, stop: threading.Event) -> None:
         context.stored.wait(0.2)
         context.stored.clear()
 
-    _forever(lambda: lead(context.engine, now_us, recount.rebuild) >= NOTES, stop, pause=pause)
+    _forever(lambda: leader_turn(context), stop, pause=pause)
 
 
 def _tasks(context: Context, stop: threading.Event) -> None:
-    due = dict.fromkeys(TASKS, 0.0)
-
-    def turn() -> bool:
-        now = now_us() / 1e6
-        for task in TASKS:
-            if now >= due[task]:
-                due[task] = now + task.every
-                task.act(context)
-        return False
-
-    _forever(turn, stop, pause=lambda: stop.wait(0.25))
+    due: dict[Task, float] = {}
+    _forever(lambda: tasks_turn(context, due), stop, pause=lambda: stop.wait(0.25))
 
 
 def _forever(turn: Callable[[], bool], stop: threading.Event, *, pause: Callable[[], object]) -> None:
-    """Take turns until `stop`: at once again after work, after a pause without, later after a failure."""
-    failures = 0
+    """Take turns until `stop`."""
+    taken = turns(threading.current_thread().name, turn)
     while not stop.is_set():
-        try:
-            busy = turn()
-            failures = 0
-        except Exception as error:
-            busy, failures = False, failures + 1
-            name = threading.current_thread().name
-            if db.passing(error):
-                log.warning("database_in_trouble", turn=name, error=str(error)[:200])
-            else:
-                log.exception("turn_failed", turn=name)
-        if failures:
-            stop.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
-        elif not busy:
+        wait = next(taken)
+        if wait is None:
             pause()
+        elif wait:
+            stop.wait(wait)
 
 
 @contextmanager

@@ -232,6 +232,7 @@ def _times(stated: object, arrival: Arrival) -> tuple[int, int | None, tuple[str
     now = arrival.received_at
     if stated is None or stated == "":
         return now, None, ()
+    at = None
     try:
         at = fields.moment(stated, now)
         corrected = at
@@ -243,7 +244,7 @@ def _times(stated: object, arrival: Arrival) -> tuple[int, int | None, tuple[str
     except Bad as bad:
         if not arrival.public:
             raise _Missing(bad.code, bad.message, "occurred_at") from None
-        return now, None, ("clock",)
+        return now, at, ("clock",)  # a repeat must say the same, however late it comes
 
 
 def _no(found: dict[str, Any], workspace: int, arrival: Arrival) -> int:
