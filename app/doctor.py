@@ -20,6 +20,7 @@ from sqlalchemy import make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__, db, migrate, tables
+from app.inbox.room import NEEDED, Room, judged
 from app.model import SECOND, Record
 from app.settings import Settings
 
@@ -94,12 +95,11 @@ def disk(settings: Settings, _now: int) -> Iterator[Finding]:
     if not settings.data.is_dir():
         return
     free = shutil.disk_usage(settings.data).free
-    if free < settings.disk_reserve_bytes:
-        level: Level = "bad"
-    else:
-        level = "warn" if free < settings.disk_reserve_bytes + settings.inbox_limit_bytes else "good"
-    yield Finding(level, "disk", f"{free // MIB:,} MiB free; the doors close below the reserve of "
-                  f"{settings.disk_reserve_bytes // MIB:,} MiB")  # fmt: skip
+    reserve, limit = settings.disk_reserve_bytes, settings.inbox_limit_bytes
+    room = judged(free=free, reserve=reserve, held=0, limit=limit)
+    level: Level = "bad" if room.refused else "warn" if free < reserve + limit else "good"
+    said = f"{free // MIB:,} MiB free, of which {reserve // MIB:,} MiB are the reserve"
+    yield Finding(level, "disk", said + _refused(room))
 
 
 def inbox(settings: Settings, now: int) -> Iterator[Finding]:
@@ -113,14 +113,21 @@ def inbox(settings: Settings, now: int) -> Iterator[Finding]:
         yield Finding("bad", "inbox", f"cannot be read: {error}")
         return
     lag = (now - min(since for _, since in waiting)) / SECOND if waiting else 0.0
-    full = size > settings.inbox_limit_bytes
+    room = judged(free=1, reserve=0, held=size, limit=settings.inbox_limit_bytes)
     yield Finding(
-        "bad" if full else "warn" if lag > 10 else "good",
+        "bad" if room.refused else "warn" if lag > 10 else "good",
         "inbox",
         f"{sum(count for count, _ in waiting):,} records wait, the oldest for {lag:,.1f} s; "
         f"{size // MIB:,} of {settings.inbox_limit_bytes // MIB:,} MiB"
-        + ("; is a worker running?" if lag > 10 else ""),
+        + ("; is a worker running?" if lag > 10 else "")
+        + _refused(room),
     )
+
+
+def _refused(room: Room) -> str:
+    """Which kinds find no room, the first to be refused first."""
+    kinds = [kind for kind in NEEDED if kind in room.refused]
+    return f"; refused for want of room: {', '.join(kinds)}" if kinds else ""
 
 
 def _cursors(settings: Settings) -> dict[bytes, int]:

@@ -71,6 +71,6 @@ class Unprocessable(ClicktrailError):
 class Unavailable(ClicktrailError):
     status = 503
 
-    def __init__(self, code: str, message: str, *, retry_after: int = 5) -> None:
-        super().__init__(code, message)
+    def __init__(self, code: str, message: str, *, field: str | None = None, retry_after: int = 5) -> None:
+        super().__init__(code, message, field=field)
         self.retry_after = retry_after

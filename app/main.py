@@ -261,10 +261,17 @@ def _health(inbox: Inbox) -> APIRouter:
 
     @router.get("/readyz", openapi_extra={"security": []})
     async def readyz() -> JSONResponse:
-        """Whether records can be accepted, and if not, why. The database is not needed for that."""
-        trouble = inbox.ready()
-        status = {"status": "ok"} if trouble is None else {"status": "unavailable", "inbox": trouble}
-        return JSONResponse(status, status_code=200 if trouble is None else 503)
+        """Whether records can be accepted, and if not, why. The database is not needed for that.
+
+        While some kinds find no room it is ready for the others, and names those that are refused.
+        """
+        trouble, room = inbox.ready(), inbox.room
+        if trouble is not None:
+            return JSONResponse({"status": "unavailable", "inbox": trouble}, status_code=503)
+        if room.refused:
+            short = {"status": "shedding", "refused": sorted(room.refused), "inbox": room.message}
+            return JSONResponse(short)
+        return JSONResponse({"status": "ok"})
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:

@@ -27,11 +27,15 @@ class Settings(BaseSettings):
     )
     public_url: str = Field("", description="The address visitors see; empty: taken from the request.")
     inbox_limit_bytes: int = Field(
-        2 * 2**30, ge=2**20, description="Accept nothing more while the inbox holds this many bytes."
+        2 * 2**30,
+        ge=2**20,
+        description="Accept nothing more while the inbox holds this much; ever fewer kinds before.",
     )
     segment_bytes: int = Field(64 * 2**20, ge=2**16, description="Size at which an inbox file is rotated.")
     disk_reserve_bytes: int = Field(
-        64 * 2**20, ge=0, description="Accept nothing more while the data disk has less free than this."
+        64 * 2**20,
+        ge=0,
+        description="Kept free on the data disk for what matters most: the less is left, the fewer kinds.",
     )
     country_header: str = Field(
         "", description="Header of a trusted proxy that holds the visitor's country (CF-IPCountry)."
@@ -42,6 +46,14 @@ class Settings(BaseSettings):
     )
     batch: int = Field(4000, ge=1, le=100_000, description="Records the pipeline takes at a time.")
     drain_seconds: float = Field(2.0, ge=0, description="How long a stopping web process serves on.")
+    request_seconds: float = Field(
+        15.0,
+        gt=0,
+        description="How long a client may take to send one request, or to read 64 KiB of an answer.",
+    )
+    keep_alive_seconds: int = Field(
+        75, ge=1, description="How long an idle connection stays open; let proxies close theirs before that."
+    )
     docs: bool = Field(False, description="Serve /docs and /openapi.json.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_pretty: bool = Field(False, description="Readable text instead of JSON lines.")

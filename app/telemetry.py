@@ -24,6 +24,9 @@ INBOX_SECONDS = Histogram(
 )
 INBOX_BYTES = Gauge("clicktrail_inbox_bytes", "Bytes in this process's inbox segments.", registry=REGISTRY)
 READY = Gauge("clicktrail_ready", "1 when records can be accepted.", registry=REGISTRY)
+REFUSED = Gauge(
+    "clicktrail_refused", "1 while events of this kind find no room on the disk.", ["kind"], registry=REGISTRY
+)
 
 
 #: Frames without their variables: those hold keys, signing secrets and visitors' addresses.

@@ -14,8 +14,10 @@ from app.collect.door import (
     Receive,
     Send,
     accepted,
+    again,
     answer,
     complain,
+    crowded,
     encode,
     entropy,
     only,
@@ -64,6 +66,8 @@ async def beacon(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) -
         shown = _origin(doors, scope, headers, owner)
         told = listed({"events": body.get("events")}, MOST)
         guest, good, bad = _judged(doors, scope, headers, body, told, owner)
+        if (short := crowded(bad)) and not good:
+            raise short
         number = owner.workspace.id if owner.workspace is not None else 0
         for index, rejected in bad:
             doors.refuse(rejected, door="beacon", workspace=number, id_=id_of(told[index]), said=told[index])
@@ -72,6 +76,7 @@ async def beacon(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) -
             accepted("beacon", len(good))
         if guest.header is not None:
             shown = (*shown, (b"set-cookie", guest.header))
+        shown = (*shown, *again(short))
         await answer(send, 422 if bad and not good else 202, to_json(report(len(good), told, bad)), *shown)
     except ClicktrailError as error:
         if error.status == 503:
@@ -124,7 +129,7 @@ def _judged(
     for index, said in enumerate(told):
         outcome: Event | Rejected = NOT_OBJECT
         if isinstance(said, Mapping):
-            outcome = parse.event({**shared, **said}, arrival.numbered(entropy()[0]))
+            outcome = doors.fitting(parse.event({**shared, **said}, arrival.numbered(entropy()[0])))
         if isinstance(outcome, Rejected):
             bad.append((index, outcome))
         else:

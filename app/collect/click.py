@@ -191,7 +191,7 @@ def _several(said: dict[str, str], names: dict[str, str], field: str, limit: int
 async def _store(doors: Doors, event: Event) -> bytes:
     """Wait a little for the record; the batch goes on being written when the visitor is gone."""
     try:
-        landing = doors.inbox.add(encode(event))
+        landing = doors.inbox.add(encode(event), event.kind)
     except Unavailable:
         RESULTS["redirect"]["unrecorded"].inc()
         return b"unrecorded"

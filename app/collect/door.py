@@ -6,7 +6,7 @@ snapshot is read, never waited for; the inbox is the only thing written.
 
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,8 +16,9 @@ from app.collect import hashing, visitor
 from app.collect.receipts import Outcomes
 from app.collect.visitor import Headers, Networks
 from app.errors import ClicktrailError, Forbidden, Unauthorized, Unavailable
+from app.inbox.room import SHORT
 from app.inbox.sqlite import Inbox
-from app.model import Record, Refusal, Rejected, Scope
+from app.model import Event, Record, Refusal, Rejected, Scope
 from app.workspaces import Snapshots, Workspace, digest
 
 Message = MutableMapping[str, Any]
@@ -114,10 +115,22 @@ class Doors:
         found = headers.get(self.country_header, b"").decode("latin-1").upper()
         return found if len(found) == 2 and found.isascii() and found.isalpha() else ""
 
+    def fitting(self, outcome: Event | Rejected) -> Event | Rejected:
+        """The event, unless its kind finds no room at present."""
+        room = self.inbox.room
+        if isinstance(outcome, Event) and outcome.kind in room.refused:
+            return Rejected(room.code, f"no {outcome.kind} finds room at present: {room.message}", "kind")
+        return outcome
+
     def refuse(
         self, rejected: Rejected, *, door: str, workspace: int, id_: object = "", said: object = None
     ) -> None:
-        """Keep what was refused, so that it can be listed. Nobody waits for it; a flood cannot grow it."""
+        """Keep what was refused, so that it can be listed. Nobody waits for it; a flood cannot grow it.
+
+        Of what found no room nothing is kept: it may come back.
+        """
+        if rejected.code in SHORT:
+            return unavailable(door)
         RESULTS[door]["rejected"].inc()
         now = self.clock()
         if now // 60_000_000 != self._minute:
@@ -206,9 +219,7 @@ async def answer(
 
 async def complain(send: Send, error: ClicktrailError, *headers: tuple[bytes, bytes]) -> None:
     """An error as API.md shows errors."""
-    extra = list(headers)
-    if error.retry_after is not None:
-        extra.append((b"retry-after", b"%d" % error.retry_after))
+    extra = [*headers, *again(error)]
     if error.status == 413 or error.status == 408:
         extra.append((b"connection", b"close"))  # the rest of the body is not going to be read
     await answer(send, error.status, to_json(error.body()), *extra)
@@ -223,6 +234,18 @@ async def only(send: Send, *methods: str) -> None:
 
 def accepted(door: str, count: int = 1) -> None:
     RESULTS[door]["accepted"].inc(count)
+
+
+def crowded(bad: Sequence[tuple[int, Rejected]]) -> Unavailable | None:
+    """What those are to be told of a request's events that found no room, if there are any."""
+    short = (Unavailable(one.code, one.message, field=one.field) for _, one in bad if one.code in SHORT)
+    return next(short, None)
+
+
+def again(error: ClicktrailError | None) -> list[tuple[bytes, bytes]]:
+    """The header that says when to come back, if coming back helps."""
+    after = error.retry_after if error is not None else None
+    return [] if after is None else [(b"retry-after", b"%d" % after)]
 
 
 def unavailable(door: str) -> None:

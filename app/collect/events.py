@@ -9,8 +9,10 @@ from app.collect.door import (
     Receive,
     Send,
     accepted,
+    again,
     answer,
     complain,
+    crowded,
     encode,
     entropy,
     only,
@@ -37,6 +39,8 @@ async def events(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) -
         workspace = doors.server(credential(headers.get(b"authorization", b"").decode("latin-1")))
         told = listed(bodies.decoded(await bodies.read(receive, headers, LARGEST)), MOST)
         good, bad = _judged(doors, told, workspace)
+        if (short := crowded(bad)) and not good:
+            raise short
         for index, rejected in bad:
             doors.refuse(
                 rejected, door="api", workspace=workspace.id, id_=id_of(told[index]), said=told[index]
@@ -49,7 +53,7 @@ async def events(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) -
             body["receipt"] = make_receipt(receipt, workspace.secret)
             if query.parsed(scope["query_string"]).get("wait") == "stored":
                 body["outcomes"] = await doors.outcomes.stored(position)
-        await answer(send, 422 if bad and not good else 202, to_json(body))
+        await answer(send, 422 if bad and not good else 202, to_json(body), *again(short))
     except ClicktrailError as error:
         if error.status == 503:
             unavailable("api")
@@ -81,7 +85,7 @@ def _judged(
         if isinstance(said, Mapping):
             number, _ = entropy()
             arrival = Arrival(door="api", received_at=now, no=number, public=False, workspace=workspace)
-            outcome = parse.event(said, arrival)
+            outcome = doors.fitting(parse.event(said, arrival))
         if isinstance(outcome, Rejected):
             bad.append((index, outcome))
         else:

@@ -70,7 +70,7 @@ async def reply(send: Send, verdict: tuple[bytes, bytes], cookie: bytes | None =
 
 async def _store(doors: Doors, event: Event) -> tuple[bytes, bytes]:
     try:
-        landed = await doors.inbox.add(encode(event))
+        landed = await doors.inbox.add(encode(event), event.kind)
     except Unavailable:
         landed = None
     if landed is None:

@@ -15,6 +15,7 @@ from app.collect.door import (
     Receive,
     Send,
     accepted,
+    again,
     answer,
     encode,
     entropy,
@@ -57,6 +58,8 @@ async def postback(doors: Doors, scope: ASGIScope, receive: Receive, send: Send)
         if isinstance(outcome, Rejected):
             doors.refuse(outcome, door="postback", workspace=workspace.id, said=said)
             raise InvalidInput(outcome.code, outcome.message, field=outcome.field)
+        if outcome[0].kind in doors.inbox.room.refused:
+            raise doors.inbox.room.error()
         await doors.inbox.append([encode(event) for event in outcome])
         accepted("postback")
         body = query.clean(said.get("return", ""))[:200] or "OK"
@@ -70,8 +73,7 @@ async def _refused(send: Send, error: ClicktrailError) -> None:
     if error.status == 503:
         unavailable("postback")
     text = f"{error.code}: {error.field + ' ' if error.field else ''}{error.message}\n"
-    extra = [] if error.retry_after is None else [(b"retry-after", b"%d" % error.retry_after)]
-    await answer(send, error.status, text.encode("utf-8", "replace"), *extra, kind=TEXT)
+    await answer(send, error.status, text.encode("utf-8", "replace"), *again(error), kind=TEXT)
 
 
 def read(said: Mapping[str, str], arrival: Arrival, workspace: Workspace) -> list[Event] | Rejected:

@@ -5,9 +5,10 @@ at a time; the next batch is whatever arrived meanwhile. Everyone in a batch sha
 record costs the loop a list append. The batch is handed over in the loop and its future resolved in the
 loop: only the queue between the two threads is shared.
 
-Bounds: over `limit_bytes` of files not drained yet, below `reserve_bytes` of free disk, or after a write
-or fsync that failed, appending raises Unavailable and nothing is taken; the thread keeps trying and
-recovers by itself. It never interprets a record.
+Bounds: towards `limit_bytes` of files not drained yet, or into the last `reserve_bytes` of free disk, ever
+fewer kinds find room (`room`); without any, or after a write or fsync that failed, appending raises
+Unavailable and nothing is taken; the thread keeps trying and recovers by itself. It never interprets a
+record: whoever brings one says its kind.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from app.errors import Unavailable
 from app.inbox.queue import Queue as Queue
 from app.inbox.records import Position as Position
 from app.inbox.records import Slice as Slice
+from app.inbox.room import INBOX, NEEDED, Room, judged
 from app.inbox.segment import Segment
 
 SAMPLE_EVERY = 0.25  # seconds between looks at the disk, and between attempts to recover
@@ -63,6 +65,7 @@ class Inbox:
         self.limit_bytes = limit_bytes
         self.reserve_bytes = reserve_bytes
         self.clock = clock
+        self.room = Room()
         self._trouble: tuple[str, str] | None = ("inbox_closed", "the inbox is not open")
         self._batch: _Batch | None = None
         self._busy_since = 0.0
@@ -71,6 +74,8 @@ class Inbox:
         self._segment: Segment | None = None
         self._sampled_at = 0.0
         self._unsampled = 0  # bytes written since: between two looks a fast sender could pass any limit
+        self._sample_bytes = min(limit_bytes, reserve_bytes or limit_bytes) // 64
+        self._filling = False  # much of what is held stands in the file that is open
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
 
     # --- In the event loop ---------------------------------------------------------------------
@@ -94,15 +99,20 @@ class Inbox:
         """What keeps records from being accepted, None when nothing does."""
         return self._trouble[1] if self._trouble else None
 
-    def add(self, record: bytes) -> "asyncio.Future[Position | None]":
+    def add(self, record: bytes, kind: str) -> "asyncio.Future[Position | None]":
         """Take one record. The future is its batch's: await it (None: not stored), never cancel it."""
+        if kind in self.room.refused:
+            raise self.room.error()
         batch = self._open()
         batch.records.append(record)
         batch.size += len(record)
         return batch.landed
 
     async def append(self, records: Sequence[bytes]) -> Position:
-        """Store the records with consecutive sequences, or raise Unavailable and store none of them."""
+        """Store the records with consecutive sequences, or raise Unavailable and store none of them.
+
+        Whether there is `room` for their kinds is asked before: of several, some may find it.
+        """
         batch = self._open()
         offset = len(batch.records)
         batch.records.extend(records)
@@ -113,8 +123,8 @@ class Inbox:
         return Position(landed.file, landed.first + offset, len(records))
 
     def append_nowait(self, record: bytes) -> None:
-        """Take a record that nobody waits for (a refusal); dropped when the inbox is in trouble."""
-        if self._trouble is None and not self._stopping:
+        """Take a record that nobody waits for (a refusal); dropped in trouble, and when room is short."""
+        if self._trouble is None and not self.room.refused and not self._stopping:
             batch = self._open()
             batch.records.append(record)
             batch.size += len(record)
@@ -193,18 +203,19 @@ class Inbox:
         if self._segment is not None and self._segment.size >= self.segment_bytes:
             self._rotate()
         now = monotonic()
-        if now - self._sampled_at < SAMPLE_EVERY and self._unsampled < self.limit_bytes // 64:
+        if now - self._sampled_at < SAMPLE_EVERY and self._unsampled < self._sample_bytes:
             return
         self._sampled_at = now
         self._unsampled = 0
         trouble = self._space()
         if trouble is not None:
             self._fail(*trouble)
-            if trouble[0] == "inbox_full" and self._segment is not None and self._segment.size:
-                self._rotate()  # only a closed file can be drained and unlinked
-        elif self._segment is None:
-            self._rotate()
-        elif self._trouble is not None:
+        if self._segment is None:
+            if trouble is None:
+                self._rotate()
+        elif self.room.code == INBOX and self._segment.size and (trouble is not None or self._filling):
+            self._rotate()  # only a closed file can be drained and unlinked
+        elif trouble is None and self._trouble is not None:
             self._recover()
 
     def _rotate(self) -> None:
@@ -222,20 +233,28 @@ class Inbox:
                 self._recover()
 
     def _space(self) -> tuple[str, str] | None:
-        """What the sizes forbid."""
+        """Measure the room; what forbids to take anything."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             disk = os.statvfs(self.folder)
             with os.scandir(self.folder) as found:
-                held = sum(_size(entry) for entry in found)
+                sizes = {entry.name: _size(entry) for entry in found}
         except OSError as error:
             return "inbox_write_failed", f"the inbox folder cannot be used: {error}"
+        held = sum(sizes.values())
+        own = self._segment.path.name if self._segment is not None else ""
+        self._filling = 8 * sum(size for name, size in sizes.items() if own and name.startswith(own)) > held
         telemetry.INBOX_BYTES.set(held)
-        if disk.f_bavail * disk.f_frsize < self.reserve_bytes:
-            return "disk_full", f"less than {self.reserve_bytes} bytes are free on the inbox's disk"
-        if held > self.limit_bytes:
-            return "inbox_full", f"the inbox holds more than {self.limit_bytes} bytes not processed yet"
-        return None
+        free = disk.f_bavail * disk.f_frsize
+        self._judge(judged(free=free, reserve=self.reserve_bytes, held=held, limit=self.limit_bytes))
+        return (self.room.code, self.room.message) if self.room.gone else None
+
+    def _judge(self, room: Room) -> None:
+        if room.refused != self.room.refused:
+            log.warning("room_changed", refused=sorted(room.refused), reason=room.message)
+            for kind in NEEDED:
+                telemetry.REFUSED.labels(kind).set(kind in room.refused)
+        self.room = room
 
     def _fail(self, code: str, message: str) -> None:
         if self._trouble is None or self._trouble[0] != code:

@@ -135,7 +135,7 @@ async def test_what_nobody_looked_at_is_flagged_and_gets_no_cookie(
 class Stuck:
     """An inbox whose disk never answers."""
 
-    def add(self, record: bytes) -> "asyncio.Future[None]":
+    def add(self, record: bytes, kind: str) -> "asyncio.Future[None]":
         return asyncio.get_running_loop().create_future()
 
     def append_nowait(self, record: bytes) -> None: ...
@@ -144,7 +144,7 @@ class Stuck:
 class Broken(Stuck):
     """An inbox that cannot take anything."""
 
-    def add(self, record: bytes) -> "asyncio.Future[None]":
+    def add(self, record: bytes, kind: str) -> "asyncio.Future[None]":
         raise Unavailable("disk_full", "no space")
 
 

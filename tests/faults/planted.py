@@ -86,7 +86,7 @@ def unavailable_told_as_accepted() -> None:
 
     async def hopeful(doors: Any, event: Any) -> tuple[bytes, bytes]:
         with contextlib.suppress(Unavailable):
-            await doors.inbox.add(pixel.encode(event))
+            await doors.inbox.add(pixel.encode(event), event.kind)
         return pixel._ACCEPTED
 
     pixel._store = hopeful

@@ -1,7 +1,9 @@
 """The inbox: what was acknowledged is read back once, in order, whatever happens to the files."""
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from pysqlite3 import dbapi2 as sqlite
 
 from app.errors import Unavailable
+from app.inbox.room import NEEDED
 from app.inbox.segment import Segment
 from app.inbox.sqlite import Inbox, Queue
 
@@ -215,11 +218,32 @@ async def test_over_its_limit_it_refuses_until_it_is_drained(make: Make, queue: 
     await inbox.append([b"again"])
 
 
-async def test_below_the_reserve_of_free_disk_it_accepts_nothing(make: Make) -> None:
+async def test_into_the_reserve_of_free_disk_it_takes_only_what_matters_most(
+    make: Make, queue: Queue
+) -> None:
     inbox = await make(reserve_bytes=2**62)
-    assert "bytes are free" in inbox.ready()
-    with pytest.raises(Unavailable):
-        await inbox.append([b"1"])
+    with pytest.raises(Unavailable, match="bytes are free"):
+        await inbox.add(b"1", "impression")
+    inbox.append_nowait(b"refusal")
+    assert inbox.ready() is None
+    await inbox.add(b"2", "sale")
+    assert drain(queue, {}) == [b"2"]
+
+
+async def test_towards_its_limit_it_takes_only_what_matters_most(make: Make, queue: Queue) -> None:
+    inbox = await make(limit_bytes=2**22, segment_bytes=2**18)
+    taken: Counter[str] = Counter()
+    async with asyncio.timeout(60):
+        while inbox.ready() is None:
+            for kind in NEEDED:
+                with contextlib.suppress(Unavailable):
+                    await inbox.add(b"x" * 5_000, kind)
+                    taken[kind] += 1
+    counts = [taken[kind] for kind in ("impression", "open", "pageview", "visit", "click", "sale")]
+    assert counts == sorted(counts) and counts[0] < counts[-1]
+    drain(queue, {})
+    await eventually(lambda: not inbox.room.refused)
+    await inbox.add(b"again", "impression")
 
 
 async def test_it_starts_and_recovers_without_a_usable_folder(
