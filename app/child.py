@@ -12,6 +12,7 @@ behind. No supervision here, and nothing about what is served.
 
 import argparse
 import os
+import resource
 import signal
 import socket
 import sys
@@ -32,25 +33,39 @@ def web(settings: Settings, arguments: argparse.Namespace) -> None:
     import uvloop  # noqa: F401
 
     from app.main import create_app
-    from app.web import Server
+    from app.web import Connection, Server
 
+    _as_many_files_as_allowed()
     parent = socket.socket(fileno=arguments.parent)
     _wait_for_go(parent)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,  # the doors read X-Forwarded-For themselves, from trusted networks only
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=10,
     )
-    server = Server(config, app=app, drain_seconds=settings.drain_seconds, parent=parent)
+    server = Server(
+        config,
+        app=app,
+        drain_seconds=settings.drain_seconds,
+        request_seconds=settings.request_seconds,
+        parent=parent,
+    )
     server.run(sockets=[socket.socket(fileno=arguments.listen)])
+
+
+def _as_many_files_as_allowed() -> None:
+    """Each visitor's connection is one, and many systems give a process a thousand unless it asks."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def worker(settings: Settings, arguments: argparse.Namespace) -> None:

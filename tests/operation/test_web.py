@@ -8,9 +8,10 @@ from typing import Any
 
 import uvicorn
 
-from app.web import STUCK_AFTER, Server
+from app.web import SWEEPS, Connection, Server
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+PATIENCE = 20.0
 
 
 class Hello:
@@ -29,8 +30,8 @@ async def serving(
     drain_seconds: float, parent: socket.socket | None = None
 ) -> AsyncIterator[tuple[Server, int]]:
     app = Hello()
-    config = uvicorn.Config(app, http="httptools", lifespan="off", log_config=None, access_log=False)
-    server = Server(config, app=app, drain_seconds=drain_seconds, parent=parent)
+    config = uvicorn.Config(app, http=Connection, lifespan="off", log_config=None, access_log=False)
+    server = Server(config, app=app, drain_seconds=drain_seconds, request_seconds=PATIENCE, parent=parent)
     bound = socket.create_server(("127.0.0.1", 0))
     port = bound.getsockname()[1]
     ours, theirs = socket.socketpair()
@@ -106,10 +107,10 @@ async def test_a_request_that_is_never_finished_is_given_up() -> None:
         half[1].write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Le")
         await until(lambda: len(server.server_state.connections) == 2)
         now = asyncio.get_running_loop().time()
-        server.close_stuck(now)
-        server.close_stuck(now + STUCK_AFTER - 1)
+        server.sweep(now)
+        server.sweep(now + PATIENCE * (1 - 3 / SWEEPS))
         await ask(*idle)
-        server.close_stuck(now + STUCK_AFTER)
+        server.sweep(now + PATIENCE)
         assert await half[0].read() == b""
         await ask(*idle)
         await closed(idle[1], half[1])
