@@ -161,12 +161,13 @@ def migrate_database(
     data: Data = None,
 ) -> None:
     """Move from SQLite to PostgreSQL: copy everything, and compare every table and metric."""
+    from rich.console import Console
     from rich.progress import Progress
 
     from app.move import move
 
-    settings = read_settings(data=data)
-    with _said_plainly(), Progress(transient=True) as progress:
+    settings, terminal = read_settings(data=data), Console(stderr=True)
+    with _said_plainly(), Progress(console=terminal, disable=not os.isatty(2)) as progress:
         bar = progress.add_task("")
 
         def told(what: str, done: int, of: int) -> None:
@@ -332,11 +333,14 @@ def _database(data: Path | None) -> Iterator["Connection"]:
 
 @contextmanager
 def _said_plainly() -> Iterator[None]:
-    """A schema that is too new, or an unsafe SQLite, is an operator's matter: no traceback."""
+    """A schema that is too new, or a database that does not answer, is an operator's matter: no traceback."""
+    from sqlalchemy.exc import DBAPIError
+
     try:
         yield
-    except RuntimeError as error:
-        typer.echo(str(error), err=True)
+    except (RuntimeError, DBAPIError) as error:
+        told = f"the database said: {error.orig}" if isinstance(error, DBAPIError) else str(error)
+        typer.echo(told, err=True)
         raise typer.Exit(1) from None
 
 

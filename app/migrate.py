@@ -17,6 +17,10 @@ from app import db
 ADVISORY_LOCK = 0x636C69636B
 
 
+#: The oldest PostgreSQL that the tests run on.
+OLDEST_POSTGRESQL = (15,)
+
+
 class SchemaTooNew(RuntimeError):
     """The database was written by a newer Clicktrail than this one."""
 
@@ -82,6 +86,7 @@ def _lock(engine: Engine, url: str) -> Iterator[None]:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         with engine.connect() as connection:  # session-level: it outlives the transactions of the upgrade
+            _check_version(connection)
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
             connection.commit()
             try:
@@ -95,3 +100,10 @@ def _lock(engine: Engine, url: str) -> Iterator[None]:
         with open(f"{parsed.database}.migrate.lock", "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _check_version(connection: Connection) -> None:
+    found = connection.dialect.server_version_info or ()
+    if found < OLDEST_POSTGRESQL:
+        told, oldest = (".".join(map(str, version)) for version in (found, OLDEST_POSTGRESQL))
+        raise RuntimeError(f"the database is PostgreSQL {told}; {oldest} or newer is needed")

@@ -1,17 +1,18 @@
 """From SQLite to PostgreSQL: every table copied in one transaction, then read again on both sides.
 
-The source is read as one snapshot; the target must be empty, and is so again when anything fails. Where
-each inbox file stood goes along, so the same data folder is drained on from there.
+The source is held against writers and read as one snapshot; the target must be empty, and is so again when
+anything fails. Where each inbox file stood goes along, so the same data folder is drained on from there.
 """
 
 import fcntl
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, func, select, text
+from sqlalchemy import Connection, Select, Table, delete, func, make_url, select, text
 
 from app import db, tables
 from app.events import months
@@ -46,31 +47,44 @@ def move(settings: Settings, target: str, *, now: int, told: Told) -> dict[str, 
         raise Refused("the present database is not SQLite")
     if not target.startswith("postgresql"):
         raise Refused("the target must be a postgresql:// URL")
-    migrate(settings.database)
-    migrate(target)
-    here, there = db.connect(settings.database, pool=1), db.connect(target, pool=1)
-    try:
-        with _worker_stopped(settings), db.reading(here) as source, db.begin(there) as connection:
-            if connection.scalar(select(func.count()).select_from(tables.workspaces)):
-                raise Refused("the target holds workspaces already")
-            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-            every = tables.metadata.sorted_tables
-            copied = {table: _copy(source, connection, table, told) for table in every}
-            connection.execute(text("ANALYZE"))
-            for table, (count, digest) in copied.items():
-                if digest != _digest(connection, table, told, count):
-                    raise Refused(f"{table.name} is not equal after the copy; nothing was moved")
-            _compare_reports(source, connection, now)
-    finally:
-        here.dispose()
-        there.dispose()
+    if not (path := Path(make_url(settings.database).database or "")).is_file():
+        raise Refused(f"there is no database at {path}")
+    with _worker_stopped(settings):
+        migrate(settings.database)
+        migrate(target)
+        here, there = db.connect(settings.database, pool=1), db.connect(target, pool=1)
+        try:
+            # Two write transactions: meanwhile nothing is configured here, and nobody starts there.
+            with db.begin(here) as source, db.begin(there) as connection:
+                copied = _move(source, connection, now, told)
+        finally:
+            here.dispose()
+            there.dispose()
     return {table.name: count for table, (count, _) in copied.items()}
+
+
+def _move(source: Connection, target: Connection, now: int, told: Told) -> dict[Table, tuple[int, bytes]]:
+    """Copy and compare, inside two transactions; returns rows and digest by table."""
+    db.lock(target, db.Lock.SETTINGS)
+    every = tables.metadata.sorted_tables
+    if full := [table.name for table in every if target.execute(select(table).limit(1)).first()]:
+        raise Refused(f"the target is not empty: {full[0]} holds rows")
+    target.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    copied = {table: _copy(source, target, table, told) for table in every}
+    target.execute(text("ANALYZE"))
+    for table, (count, digest) in copied.items():
+        if digest != _digest(target, table, told, count):
+            raise Refused(f"{table.name} is not equal after the copy; nothing was moved")
+    _compare_reports(source, target, now)
+    # How far this worker had drained everything: on PostgreSQL each worker says it under a name of its own,
+    # and one that never speaks again would hold back what all of them are known to have in.
+    target.execute(delete(tables.cursors).where(tables.cursors.c.file == b""))
+    return copied
 
 
 @contextmanager
 def _worker_stopped(settings: Settings) -> Iterator[None]:
     """Keep the worker out: what it would still drain into the old database would be missing in the new."""
-    settings.data.mkdir(parents=True, exist_ok=True)
     with (settings.data / "worker.lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

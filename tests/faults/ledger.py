@@ -89,9 +89,9 @@ class Damage:
         return "; ".join([*words, f"micro-units off: {self.micros}"])
 
 
-def compare(ledger: Ledger, database: Path) -> Damage:
-    """Hold the ledger against the facts and against the money of the conversions."""
-    engine = db.connect(f"sqlite:///{database}")
+def compare(ledger: Ledger, database: Path | str) -> Damage:
+    """Hold the ledger against the facts and against the money of the conversions; `database` may be a URL."""
+    engine = db.connect(database if isinstance(database, str) else f"sqlite:///{database}")
     damage = Damage()
     with db.reading(engine) as connection:
         found = Counter[str]()

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app import db, tables
+from app import move as moving
 from app.migrate import migrate
 from app.model import DAY, HOUR
 from app.move import REPORTS, Refused, move, report
@@ -13,6 +14,7 @@ from app.pipeline.run import Pipeline
 from app.settings import Settings
 from tests import engines
 from tests.house import NOON, House, event
+from tests.operation import planted
 
 
 @pytest.fixture
@@ -88,9 +90,22 @@ def test_after_the_move_work_goes_on(here: House, tmp_path: Path) -> None:
     there.engine.dispose()
 
 
+def test_a_move_that_leaves_the_sequences_behind_is_found_out(
+    here: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "_sequence", moving._sequence)  # so that it is put back
+    planted.sequences_left_behind()
+    move(settings(tmp_path), engines.url(tmp_path, "moved"), now=NOON, told=lambda *_: None)
+    there = db.connect(engines.url(tmp_path, "moved"))
+    house = House(there, Pipeline(there, lambda: NOON), here.sequence)
+    house.send(event("click", at=NOON, id="new", visitor_id="v3", campaign="brand new"))
+    assert len(house.rows(tables.events)) == len(here.rows(tables.events))  # it was not stored
+    there.dispose()
+
+
 def test_a_database_that_is_not_empty_is_left_alone(here: House, tmp_path: Path) -> None:
     move(settings(tmp_path), engines.url(tmp_path, "moved"), now=NOON, told=lambda *_: None)
-    with pytest.raises(Refused, match="holds workspaces already"):
+    with pytest.raises(Refused, match="the target is not empty"):
         move(settings(tmp_path), engines.url(tmp_path, "moved"), now=NOON, told=lambda *_: None)
 
 
