@@ -165,6 +165,15 @@ def settings_of(text: str) -> WorkspaceSettings:
     return msgspec.json.decode(text, type=WorkspaceSettings)
 
 
+@lru_cache(maxsize=10_000)
+def ascii_host(name: str) -> str:
+    """A host name (or `*.name`) as browsers send it: lower case, Punycode; "" if it is none."""
+    try:
+        return name.lower().encode("idna").decode().lower()
+    except ValueError:
+        return ""
+
+
 def take(connection: Connection) -> Snapshot:
     """The snapshot of what the database holds now."""
     t = tables
@@ -224,7 +233,7 @@ def take(connection: Connection) -> Snapshot:
         version=config_version(connection),
         first=min(found, default=0),
         keys=keys,
-        hosts={host.lower(): ws.id for ws in found.values() for host in ws.settings.hosts},
+        hosts={ascii_host(host): ws.id for ws in found.values() for host in ws.settings.hosts},
         workspaces=found,
     )
 

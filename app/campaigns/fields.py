@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+import tldextract
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -39,6 +40,7 @@ REASONS: dict[str, str] = {
     "timezone_unknown": "is not an IANA time zone",
     "url_invalid": "is not an http or https address without credentials",
     "host_invalid": "is not a host name",
+    "host_too_wide": "stands for the hosts of many owners, such as '*.com'",
     "origin_invalid": "is not an origin such as https://shop.example",
     "date_invalid": "is not a date such as 2026-11-01, from 1970 to 2199",
     "amount_invalid": "{why}",
@@ -70,6 +72,10 @@ CODES: dict[str, str] = {
 }
 
 SLUG_MARKS = frozenset("-_.")
+
+#: What many owners share: `co.uk`, and hosters' `github.io` too. As shipped; nothing is fetched.
+_suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LATEST = date(2199, 12, 31)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -164,6 +170,16 @@ def host(value: str) -> str:
     return value
 
 
+def allowed_host(value: str) -> str:
+    """A host name, or `*.name` for all hosts below it; not below what many owners share."""
+    if not value.startswith("*."):
+        return host(value)
+    name = host(value.removeprefix("*."))
+    if "." not in name or not _suffixes(name).domain:
+        raise refused("host_too_wide")
+    return f"*.{name}"
+
+
 def _label(label: str) -> bool:
     fits = all(character.isalnum() or character in "-_" or unicodedata.category(character)[0] == "M"
                for character in label)  # fmt: skip
@@ -209,6 +225,7 @@ Currency = Annotated[str, AfterValidator(currency)]
 Zone = Annotated[str, AfterValidator(zone)]
 Url = Annotated[str, AfterValidator(url)]
 Host = Annotated[str, AfterValidator(host)]
+AllowedHost = Annotated[str, AfterValidator(allowed_host)]
 Origin = Annotated[str, AfterValidator(origin)]
 
 # --- Numbers ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_serializer, model_validator
 
 from app.campaigns.fields import (
+    AllowedHost,
     Amount,
     AmountOut,
     Currency,
@@ -16,7 +17,6 @@ from app.campaigns.fields import (
     DayOut,
     Flag,
     Fraction,
-    Host,
     Label,
     Name,
     Shape,
@@ -100,7 +100,7 @@ class Campaign(Thing):
     status: Status = "active"
     landing_url: Url = ""
     fallback_url: Url = ""
-    allowed_hosts: Annotated[list[Host], Field(max_length=100)] = []
+    allowed_hosts: Annotated[list[AllowedHost], Field(max_length=100)] = []
     match: Annotated[list[Match], Field(max_length=50)] = []
     pass_parameters: Flag = False
     cost_source: CostSource = NOT_TOLD

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from app.workspaces import Ad, Campaign
+from app.workspaces import Ad, Campaign, ascii_host
 
 #: Parameters of ours, which a landing page has no use for.
 OURS = re.compile(r"k|url|sig|p|sub[0-9]{1,2}|consent|gdpr|gdpr_consent|gpp|ct_click|cb")
@@ -36,7 +36,7 @@ def allowed(url: str, hosts: list[str], signature: str, secret: bytes) -> bool:
     host = _web(url)
     if host is None:
         return False
-    if any(_matches(host, listed.lower()) for listed in hosts):
+    if any(_matches(host, listed) for listed in hosts):
         return True
     return hmac.compare_digest(signature.encode("utf-8", "replace"), signed(url, secret).encode())
 
@@ -47,6 +47,7 @@ def signed(url: str, secret: bytes) -> str:
 
 
 def _matches(host: str, listed: str) -> bool:
+    listed = ascii_host(listed)
     return host.endswith(listed[1:]) if listed.startswith("*.") else host == listed
 
 
