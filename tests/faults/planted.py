@@ -19,12 +19,12 @@ from typing import Any
 from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import Connection, Engine
 
-from app import db, serve, worker
+from app import db, serve, web, worker
 from app.attribution import leader, tasks
 from app.attribution.leader import Notes
 from app.collect import pixel
 from app.errors import Unavailable
-from app.inbox import segment
+from app.inbox import room, segment
 from app.inbox.records import Position, Slice
 from app.inbox.sqlite import Inbox
 from app.pipeline import run, steps, store
@@ -90,6 +90,25 @@ def unavailable_told_as_accepted() -> None:
         return pixel._ACCEPTED
 
     pixel._store = hopeful
+
+
+def all_kinds_alike() -> None:
+    """Short of room, an impression is worth as much as a sale."""
+    room.NEEDED.update(dict.fromkeys(room.NEEDED, 1.0))
+
+
+def leaves_without_draining() -> None:
+    """A web process that is told to leave closes what is connected to it, and goes."""
+
+    async def hasty(self: web.Server, sockets: Any = None) -> None:
+        for listener in [*self.servers, *(sockets or [])]:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        self.force_exit = True
+        await self.lifespan.shutdown()
+
+    web.Server.shutdown = hasty
 
 
 def file_removed_when_closed() -> None:
@@ -219,6 +238,8 @@ BUGS: dict[str, Callable[[], None]] = {
         write_error_swallowed,
         not_synced,
         unavailable_told_as_accepted,
+        all_kinds_alike,
+        leaves_without_draining,
         file_removed_when_closed,
         cursor_moved_first,
         cursor_kept_in_memory,
