@@ -39,6 +39,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from app import disk
+
 #: 3.7.0 to 3.51.2 can lose a transaction when a WAL is reset while another process reads it.
 SAFE_SQLITE = (3, 51, 3)
 
@@ -78,8 +80,8 @@ def connect(url: str, *, pool: int = 5, timeout: float = 0) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return _connect_postgresql(parsed, pool, timeout)
     check_sqlite()
-    if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    if parsed.database and not (folder := Path(parsed.database).parent).is_dir():
+        disk.make_folder(folder)
     engine = create_engine(parsed, module=pysqlite3.dbapi2, pool_size=pool, connect_args={"timeout": 15})
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection, select, update
 
-from app import db, tables
+from app import db, disk, tables
 from app.migrate import migrate
 from app.model import Scope
 from app.settings import Settings
@@ -33,7 +33,8 @@ def prepare(settings: Settings, *, clock: Callable[[], int], workspace: str = ""
 
     `workspace` is made when there is none of that name; empty: `main` is made when there is none at all.
     """
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (settings.data, settings.inbox):
+        disk.make_folder(folder)
     _, schema = migrate(settings.database)
     engine = db.connect(settings.database, pool=1)
     try:

@@ -7,6 +7,7 @@ moves its cursor with what it stored.
 
 import fcntl
 import gc
+import os
 import secrets
 import threading
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 import maxminddb
 from sqlalchemy import Engine, delete
 
-from app import db, tables
+from app import db, disk, tables
 from app.attribution.leader import NOTES, lead
 from app.deps import now_us
 from app.events import months
@@ -115,7 +116,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set. One worker per data folder: a second one waits for the first to end."""
     engine = db.connect(settings.database)
     snapshots = Snapshots(settings.snapshot, clock=now_us)
-    settings.inbox.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(settings.inbox)
     with _alone(settings.data / "worker.lock", stop) as name:
         if not name:
             return
@@ -233,6 +234,8 @@ def _alone(path: Path, stop: threading.Event) -> Iterator[bytes]:
                     name = b"worker " + secrets.token_hex(8).encode()
                     file.write(name)
                     file.flush()
+                    os.fsync(file.fileno())  # a name that a power cut took would stand in `cursors` for ever
+                    disk.sync(path.parent)
                 yield name
                 return
         yield b""

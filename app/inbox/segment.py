@@ -24,6 +24,8 @@ from zlib import crc32
 
 from pysqlite3 import dbapi2 as sqlite
 
+from app import disk
+
 SUFFIX = ".db"
 LOCK = ".lock"
 COMPANIONS = ("", "-wal", "-shm", "-journal")
@@ -68,7 +70,7 @@ class Segment:
             connection.executescript(f"BEGIN;{SCHEMA}")
             connection.execute("INSERT INTO meta VALUES (?, 0)", (file,))
             connection.execute("COMMIT")
-            _sync(folder)
+            disk.sync(folder)
         except BaseException:
             if connection is not None:
                 connection.close()
@@ -124,15 +126,6 @@ def _take(path: Path) -> int:
         os.close(handle)
         raise
     return handle
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def unlink(path: Path) -> None:

@@ -21,7 +21,7 @@ from time import monotonic
 
 from pysqlite3 import dbapi2 as sqlite
 
-from app import telemetry
+from app import disk, telemetry
 from app.errors import Unavailable
 from app.inbox.queue import Queue as Queue
 from app.inbox.records import Position as Position
@@ -224,7 +224,7 @@ class Inbox:
             self._segment.close()
             self._segment = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            disk.make_folder(self.folder)
             self._segment = Segment.create(self.folder, clock=self.clock)
         except (sqlite.Error, OSError) as error:
             self._fail("inbox_write_failed", f"an inbox file cannot be made: {error}")
@@ -235,8 +235,9 @@ class Inbox:
     def _space(self) -> tuple[str, str] | None:
         """Measure the room; what forbids to take anything."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            disk = os.statvfs(self.folder)
+            if not self.folder.is_dir():
+                disk.make_folder(self.folder)
+            there = os.statvfs(self.folder)
             with os.scandir(self.folder) as found:
                 sizes = {entry.name: _size(entry) for entry in found}
         except OSError as error:
@@ -245,7 +246,7 @@ class Inbox:
         own = self._segment.path.name if self._segment is not None else ""
         self._filling = 8 * sum(size for name, size in sizes.items() if own and name.startswith(own)) > held
         telemetry.INBOX_BYTES.set(held)
-        free = disk.f_bavail * disk.f_frsize
+        free = there.f_bavail * there.f_frsize
         self._judge(judged(free=free, reserve=self.reserve_bytes, held=held, limit=self.limit_bytes))
         return (self.room.code, self.room.message) if self.room.gone else None
 

@@ -1,0 +1,131 @@
+"""Power cuts: what was not synced is gone, whole or in part. What was acknowledged is there, once.
+
+A run of the service lives through several cuts, each at a random operation of its disk: of one the service
+really dies, and is started again on what was left; of the others every world that a seed makes of the
+moment is opened beside it. Clients outside keep the ledger all the while.
+"""
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.faults.conftest import impossible
+from tests.faults.ledger import Ledger, compare
+from tests.faults.load import Load
+from tests.faults.power.machine import Machine, cannot_mount
+from tests.faults.power.worlds import Found, examine, known
+from tests.faults.processes import Service
+
+pytestmark = pytest.mark.faults
+
+SEED = 20261122
+LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
+LIVES = 20 if LONG else 3
+MOMENTS = 10 if LONG else 4  # of a life
+WORLDS = 20 if LONG else 10  # of a moment
+#: Operations of the disk between what the ledger knows and the cut, at most.
+OPERATIONS = 40
+#: Small, so that files are rotated, drained and removed all the time.
+SETTINGS = {"CLICKTRAIL_SEGMENT_BYTES": str(2**16)}
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory: worlds are many, and no fsync of theirs is what is tested."""
+    if reason := cannot_mount(tmp_path):
+        impossible(reason)
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="clicktrail-power-", dir=memory if memory.is_dir() else tmp_path))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@dataclass
+class Moment:
+    """An instant at which the power might have gone: what could be left, and what clients knew."""
+
+    worlds: list[Path]
+    ledger: Ledger
+
+
+@dataclass
+class Story:
+    """A service's lives, one after the other."""
+
+    moments: list[Moment] = field(default_factory=list)
+    unsafe: list[int] = field(default_factory=list)  # changes that a cut might have undone, at each cut
+    end: Found = field(default_factory=Found)
+    ledger: Ledger = field(default_factory=Ledger)
+
+    def bad(self) -> list[str]:
+        """What is wrong in any world, after its seed."""
+        found = [f"the end: {self.end}"] if self.end else []
+        for moment in self.moments:
+            for n, world in enumerate(moment.worlds):
+                if here := examine(world, moment.ledger, recounted=n == 0):
+                    found.append(f"{world.name}: {here}")
+                shutil.rmtree(world)
+        return found
+
+
+def lived(scratch: Path, *, lives: int, moments: int, bug: str = "") -> Story:
+    """Run the service through cuts: it dies between two lives, and only might have at other moments."""
+    chance, story = random.Random(SEED), Story()
+    service = Service(scratch / "disk" / "data", bug=bug, settings=SETTINGS)
+    with ExitStack() as power:
+        machine = power.enter_context(Machine(scratch / "disk"))
+        power.callback(killed, service)
+        service.open()
+        with Load(service, seed=SEED, ledger=story.ledger) as load:
+            for life in range(lives):
+                for moment in range(moments):
+                    load.more(chance.randrange(60))
+                    story.moments.append(moment_of(machine, load, scratch / f"{life}-{moment}", chance))
+                if life < lives - 1:
+                    story.unsafe.append(machine.cut(after=chance.randrange(OPERATIONS) + 1))
+                    killed(service)
+                    [left] = machine.worlds(scratch / f"left-{life}", [chance.randrange(2**32)])
+                    machine.off()
+                    service.gone()
+                    machine = power.enter_context(Machine(scratch / "disk", left))
+                    service.open()
+            load.more(30)
+        service.settled()
+        service.stop()
+        story.end = Found(damage=compare(load.ledger, service.database))
+    return story
+
+
+def moment_of(machine: Machine, load: Load, into: Path, chance: random.Random) -> Moment:
+    """What a cut would leave some operations from now; the service goes on."""
+    at_the_cut = known(load.ledger)
+    seeds = [chance.randrange(2**32) for _ in range(WORLDS)]
+    worlds = machine.worlds(into, seeds, after=chance.randrange(OPERATIONS) + 1)
+    return Moment(worlds, at_the_cut())
+
+
+def killed(service: Service) -> None:
+    """SIGKILL to all of the service's processes. Those that wait for the disk go when it is off."""
+    if service.process is not None:
+        for process in [*psutil.Process(service.process.pid).children(recursive=True), service.process]:
+            process.kill()
+
+
+def test_power_cuts_cost_nothing(scratch: Path, report: Callable[[str], None]) -> None:
+    story = lived(scratch, lives=LIVES, moments=MOMENTS)
+    assert story.ledger.surprises == []
+    assert story.bad() == []
+    worlds = sum(len(moment.worlds) for moment in story.moments)
+    report(
+        f"power cuts: {LIVES - 1} that the service died of, {worlds} worlds that others would have left; "
+        f"{story.ledger.count('accepted')} acknowledged, {story.ledger.count('refused')} refused: 0 lost, "
+        "0 twice, 0 phantom, 0 micro-units off, every file whole, recount equal"
+    )
