@@ -6,11 +6,12 @@ the others waiting. On PostgreSQL writers run side by side; where that would be 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import lru_cache
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.sql.compiler import SQLCompiler
+
+from app.pulse import Pulse
 
 from app import disk
 
@@ -70,15 +73,18 @@ class Lock(IntEnum):
     MONTHS = 4
 
 
-def connect(url: str, *, pool: int = 5, timeout: float = 0) -> Engine:
+def connect(url: str, *, pool: int = 5, timeout: float = 0, pulse: Pulse | None = None) -> Engine:
     """An engine for `url`, with the house's settings for durability on every connection.
 
-    `pool`: connections kept; as many again may be opened under load. `timeout`: seconds a statement may
-    take on PostgreSQL (0: any time).
+    `pool`: connections kept; as many again may be opened under load. On PostgreSQL: `timeout`, the seconds
+    a statement may take (0: any time); `pulse`, by which connections to a server that is gone are given up.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return _connect_postgresql(parsed, pool, timeout)
+        engine = _connect_postgresql(parsed, pool, timeout, patience=pulse.silence if pulse else 5)
+        if pulse:
+            _connect_by(engine, pulse.connect)
+        return engine
     check_sqlite()
     if parsed.database and not (folder := Path(parsed.database).parent).is_dir():
         disk.make_folder(folder)
@@ -88,11 +94,31 @@ def connect(url: str, *, pool: int = 5, timeout: float = 0) -> Engine:
     return engine
 
 
-def _connect_postgresql(url: URL, pool: int, timeout: float) -> Engine:
+def watch(url: str, pulse: Pulse) -> None:
+    """Let the pulse ask PostgreSQL, until it is stopped. A file answers always."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return
+    engine = _connect_postgresql(parsed, 1, 0, patience=pulse.silence)
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    _connect_by(engine, pulse.connect_own)
+
+    def ask() -> None:
+        with engine.connect() as connection:
+            connection.execute(select(1))
+
+    pulse.watch(ask, engine.dispose)
+
+
+def _connect_by(engine: Engine, make: Callable[..., object]) -> None:
+    event.listen(engine, "do_connect", lambda _dialect, _record, given, options: make(*given, **options))
+
+
+def _connect_postgresql(url: URL, pool: int, timeout: float, *, patience: float) -> Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     arguments: dict[str, Any] = {
-        "connect_timeout": 5,
+        "connect_timeout": ceil(patience),
         # A server that vanished without a word is noticed in seconds, not in the kernel's two hours.
         "keepalives_idle": 10,
         "keepalives_interval": 5,

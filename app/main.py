@@ -40,6 +40,7 @@ from app.errors import ClicktrailError, Unavailable
 from app.inbox.sqlite import Inbox
 from app.metrics import routes as metrics
 from app.pricing import routes as pricing
+from app.pulse import Pulse
 from app.settings import Settings
 from app.spend import routes as spend
 from app.workspaces import Snapshots
@@ -65,6 +66,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     conversions.router,
 )
 
+SILENCE = 1.5  # seconds that PostgreSQL may say nothing before requests that need it are told so
 REPORT_SECONDS = 60  # that a report's select may take (PostgreSQL)
 MOST_BYTES = 2 * 2**20  # of a body for the framework, which reads it before it asks for a key
 POLL_EVERY = 0.5  # seconds between looks at the snapshot file
@@ -156,9 +158,10 @@ async def _nothing() -> Message:
 
 def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Application:
     """The web process, put together; nothing is opened until the server starts it (lifespan)."""
+    pulse = Pulse(SILENCE)
     service = Service(
-        engine=db.connect(settings.database),
-        reports=db.connect(settings.database, timeout=REPORT_SECONDS),
+        engine=db.connect(settings.database, pulse=pulse),
+        reports=db.connect(settings.database, timeout=REPORT_SECONDS, pulse=pulse),
         snapshots=Snapshots(settings.snapshot, clock=clock),
         clock=clock,
     )
@@ -172,7 +175,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     doors = Doors(
         inbox=inbox,
         snapshots=service.snapshots,
-        outcomes=Outcomes(db.connect(settings.database, pool=2, timeout=5)),
+        outcomes=Outcomes(db.connect(settings.database, pool=2, timeout=5, pulse=pulse)),
         clock=clock,
         trusted=[ip_network(n.strip()) for n in settings.trusted_proxies.split(",") if n.strip()],
         country_header=settings.country_header.lower().encode(),
@@ -185,7 +188,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
-        lifespan=_lifespan(service, doors),
+        lifespan=_lifespan(service, doors, settings.database, pulse),
         exception_handlers={
             ClicktrailError: _expected,
             RequestValidationError: _invalid,
@@ -203,11 +206,13 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     return Application(doors, framework)
 
 
-def _lifespan(service: Service, doors: Doors) -> Callable[[FastAPI], Any]:
+def _lifespan(service: Service, doors: Doors, database: str, pulse: Pulse) -> Callable[[FastAPI], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         """Open in order, close in reverse, whatever failed."""
         async with contextlib.AsyncExitStack() as stack:
+            db.watch(database, pulse)
+            stack.callback(pulse.stop)
             stack.callback(service.engine.dispose)
             stack.callback(service.reports.dispose)
             stack.callback(doors.outcomes.close)

@@ -27,6 +27,7 @@ from app.inbox.queue import Queue
 from app.model import DAY, SECOND
 from app.pipeline import recount
 from app.pipeline.run import Pipeline
+from app.pulse import Pulse
 from app.settings import Settings
 from app.telemetry import logger
 from app.workspaces import Snapshots
@@ -38,6 +39,7 @@ log = logger("worker")
 #: certain is the least of them.
 FRESHNESS = b""
 
+SILENCE = 30  # seconds that PostgreSQL may say nothing before what waits for it begins anew
 IDLE_SECONDS = 0.03
 FULL = 1_000  # records of a batch after which more is taken at once
 RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
@@ -114,7 +116,8 @@ TASKS: tuple[Task, ...] = (
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set. One worker per data folder: a second one waits for the first to end."""
-    engine = db.connect(settings.database)
+    pulse = Pulse(SILENCE)
+    engine = db.connect(settings.database, pulse=pulse)
     snapshots = Snapshots(settings.snapshot, clock=now_us)
     disk.make_folder(settings.inbox)
     with _alone(settings.data / "worker.lock", stop) as name:
@@ -130,6 +133,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         )
         gc.collect()
         gc.freeze()
+        db.watch(settings.database, pulse)
         threads = [
             threading.Thread(target=_pipeline, args=(context, settings.batch, stop), name="pipeline"),
             threading.Thread(target=_leader, args=(context, stop), name="leader"),
@@ -144,6 +148,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             while thread.is_alive():
                 thread.join(0.2)
         context.queue.close()
+    pulse.stop()
     engine.dispose()
     log.info("stopped")
 

@@ -33,7 +33,7 @@ def differences(database: Path, scratch: Path) -> list[str]:
     house = House(engine, Pipeline(engine, _now))
     kept = house.derived()
     with db.reading(engine) as connection:
-        found = _unshared(connection)
+        found = unshared(connection)
     with db.begin(engine) as connection:
         _forget(connection)
     while lead(engine, _now, recount.rebuild):
@@ -55,7 +55,7 @@ def _copy(database: Path, copy: Path) -> None:
     target.close()
 
 
-def _unshared(connection: Connection) -> list[str]:
+def unshared(connection: Connection) -> list[str]:
     """Under every model each result that counts is given out exactly once, and so is its money."""
     c, d, b = tables.conversions.c, tables.credit_days.c, tables.bookings.c
     counting = connection.scalar(select(func.count()).select_from(tables.conversions).where(c.setbacks == 0))

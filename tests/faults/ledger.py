@@ -112,6 +112,8 @@ def _facts(connection: Connection, ledger: Ledger) -> Iterator[tuple[str, int | 
     names = {number(1, "id", id_): id_ for id_ in ledger.entries}
     e = tables.events.c
     for no, door, details in connection.execute(select(e.no, e.door, e.details)):
+        if door == DOORS["landing"]:
+            continue  # a click that nobody told: derived from the visit
         if door == DOORS["redirect"]:  # it mints its ids: ours travels as sub1
             id_ = msgspec.json.decode(details)["subs"]["sub1"]
             if id_ != PROBE:

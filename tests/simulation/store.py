@@ -1,0 +1,93 @@
+"""The one database of a simulation: the real engine on SQLite in memory, where statements can fail.
+
+A fault strikes between two statements, at a COMMIT, or after it, when the transaction stands and nobody
+heard so. What it raises is what the engine itself would raise; a crash is no Exception, as no process
+survives it.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pysqlite3
+from sqlalchemy import Connection, event, exc
+
+from app import db
+from tests import engines
+from tests.simulation.loop import World
+
+MEMORY = Path("/dev/shm")
+
+
+class Crash(BaseException):
+    """The process that was running is gone."""
+
+
+class _Busy(pysqlite3.dbapi2.OperationalError):
+    """Rolled back for another's sake: as PostgreSQL says it, since its code is looked at."""
+
+    sqlstate = "40001"
+
+
+class _Gone(pysqlite3.dbapi2.OperationalError):
+    """The connection broke."""
+
+
+class Store:
+    """`engine`, and `turn`: what is done in it is done by one process, and may go wrong."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+        self.path = Path(self.folder.name) / "store.db"
+        self.path.write_bytes(engines.empty())
+        self.engine = db.connect(f"sqlite:///{self.path}", pool=1)
+        self._left = -1  # moments until the fault; negative: none
+        self._fault = ""
+        event.listen(self.engine, "before_cursor_execute", self._statement)
+        event.listen(self.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF").close())
+        self._commit, self.engine.dialect.do_commit = self.engine.dialect.do_commit, self._committing
+
+    @contextmanager
+    def turn(self, crash: float = 0.0, abort: float = 0.0) -> Iterator[None]:
+        """What a process does at a stretch. With these probabilities it crashes on the way, or a transaction
+        of it is not to be."""
+        self._left, self._fault = -1, ""
+        drawn = self.world.chance.random()
+        if self.world.faults and drawn < crash + abort:
+            self._fault = "crash" if drawn < crash else self.world.chance.choice(("busy", "gone"))
+            self._left = self.world.chance.randrange(1, self.world.chance.choice((4, 12, 40)))
+        try:
+            yield
+        finally:
+            self._left = -1
+
+    def moment(self) -> None:
+        """Between two steps."""
+        if self._left > 0:
+            self._left -= 1
+            if self._left == 0:
+                self.world.note("store", self._fault)
+                if self._fault == "crash":
+                    raise Crash
+                raise exc.OperationalError("", None, _Busy() if self._fault == "busy" else _Gone())
+
+    def _statement(self, connection: Connection, *_: object) -> None:
+        self.moment()
+
+    def _committing(self, connection: Any) -> None:
+        """COMMIT: before it the transaction can fail; after it, only the word of it can be lost."""
+        if not 0 < self._left <= 2:
+            return self._commit(connection)
+        self._left = -1
+        stands = self.world.chance.random() < 0.5
+        self.world.note("store", f"{self._fault} at COMMIT, which {'stands' if stands else 'failed'}")
+        if stands:
+            self._commit(connection)
+        raise Crash if self._fault == "crash" else _Gone()
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self.folder.cleanup()
