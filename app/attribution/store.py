@@ -179,7 +179,7 @@ def replace_lines(
     texts = {"cause": CAUSES, "currency": currencies}
     keys = {"conversion": conversions.id[lines.owner]}
     columns = _columns(b, workspace, keys | _own(lines), texts)
-    db.bulk(connection, db.inserting(b, connection.dialect.name, *columns), _rows(columns))
+    db.append(connection, b, tuple(columns), _rows(columns))
 
 
 def add_credits(connection: Connection, workspace: int, conversions: Conversions, rows: Rows) -> None:
@@ -189,8 +189,7 @@ def add_credits(connection: Connection, workspace: int, conversions: Conversions
         "version": conversions.credit_version[rows.owner] + 1,
     }
     columns = _columns(tables.credits, workspace, keys | _own(rows), {})
-    insert = db.inserting(tables.credits, connection.dialect.name, *columns)
-    db.bulk(connection, insert, _rows(columns))
+    db.append(connection, tables.credits, tuple(columns), _rows(columns))
     v = tables.conversions
     ids = np.unique(conversions.id[rows.owner]).tolist()
     connection.execute(

@@ -39,7 +39,7 @@ def facts(
     for start in range(0, len(wanted), CHUNK):
         part = wanted[start : start + CHUNK]
         for row in connection.execute(
-            select(tables.sightings).where(s.workspace == workspace, s.conversion.in_(part))
+            select(tables.sightings).where(s.workspace == workspace, db.among(connection, s.conversion, part))
         ):
             found[row.conversion][0].append(_sighting(row))
     for id_, adjustments in changes(connection, workspace, wanted).items():
@@ -68,7 +68,7 @@ def changes(connection: Connection, workspace: int, ids: Iterable[int]) -> dict[
     for start in range(0, len(wanted), CHUNK):
         part = wanted[start : start + CHUNK]
         for id_, *change in connection.execute(
-            select(*columns).where(a.workspace == workspace, a.conversion.in_(part))
+            select(*columns).where(a.workspace == workspace, db.among(connection, a.conversion, part))
         ):
             found[id_].append(Adjustment(*change))
     return dict(found)
@@ -82,7 +82,7 @@ def load(connection: Connection, workspace: int, ids: Iterable[int]) -> dict[int
     for start in range(0, len(wanted), CHUNK):
         part = wanted[start : start + CHUNK]
         for row in connection.execute(
-            select(tables.conversions).where(c.workspace == workspace, c.id.in_(part))
+            select(tables.conversions).where(c.workspace == workspace, db.among(connection, c.id, part))
         ):
             found[row.id] = conversion(row)
     return found
@@ -131,19 +131,17 @@ def _save_nodes(connection: Connection, workspace: int, conversions: Iterable[Co
     for start in range(0, len(whole), CHUNK):
         part = [x.id for x in whole[start : start + CHUNK]]
         connection.execute(
-            delete(tables.conversion_nodes).where(c.workspace == workspace, c.conversion.in_(part))
+            delete(tables.conversion_nodes).where(
+                c.workspace == workspace, db.among(connection, c.conversion, part)
+            )
         )
-    columns = ("workspace", "node", "conversion", "occurred_at")
-    db.bulk(
-        connection,
-        db.inserting(tables.conversion_nodes, connection.dialect.name, *columns),
-        # A click the conversion names makes it due like a node does: its record may come, or change, later.
-        sorted(
-            (workspace, node, x.id, x.occurred_at)
-            for x in whole
-            for node in {*x.nodes, *(click[0] for click in x.clicks)}
-        ),
+    # A click the conversion names makes it due like a node does: its record may come, or change, later.
+    rows = sorted(
+        (workspace, node, x.id, x.occurred_at)
+        for x in whole
+        for node in {*x.nodes, *(click[0] for click in x.clicks)}
     )
+    db.append(connection, tables.conversion_nodes, ("workspace", "node", "conversion", "occurred_at"), rows)
 
 
 def _row(workspace: int, c: Conversion, rated_on: int) -> dict[str, object]:
@@ -184,7 +182,7 @@ def of_nodes(connection: Connection, workspace: int, nodes: Iterable[int]) -> li
         for start in range(0, len(wanted), CHUNK)
         for node, id_, at in connection.execute(
             select(c.node, c.conversion, c.occurred_at).where(
-                c.workspace == workspace, c.node.in_(wanted[start : start + CHUNK])
+                c.workspace == workspace, db.among(connection, c.node, wanted[start : start + CHUNK])
             )
         )
     ]

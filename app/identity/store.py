@@ -100,7 +100,9 @@ def _memberships(
         Membership(*row)
         for part in chunks(values)
         for row in connection.execute(
-            select(c.node, c.since, c.until, c.person).where(c.workspace == workspace, c[by].in_(part))
+            select(c.node, c.since, c.until, c.person).where(
+                c.workspace == workspace, db.among(connection, c[by], part)
+            )
         )
     ]
 
@@ -122,13 +124,14 @@ def join(connection: Connection, workspace: int, nodes: Iterable[int], *, limit:
     gone = old - new
     c = people_table.c
     for part in chunks(m.node for m in gone):
-        connection.execute(delete(people_table).where(c.workspace == workspace, c.node.in_(part)))
+        connection.execute(
+            delete(people_table).where(c.workspace == workspace, db.among(connection, c.node, part))
+        )
     kept = {m.node for m in gone}
     fresh = [m for m in after if m not in old or m.node in kept]
-    statement = db.inserting(
-        people_table, connection.dialect.name, "workspace", "node", "since", "until", "person"
-    )
-    db.bulk(connection, statement, [(workspace, m.node, m.since, m.until, m.person) for m in fresh])
+    columns = ("workspace", "node", "since", "until", "person")
+    rows = [(workspace, m.node, m.since, m.until, m.person) for m in fresh]
+    db.append(connection, people_table, columns, rows)
     changed = {m.person for m in old ^ new}
     return {m.node for m in old | new if m.person in changed}
 
@@ -167,7 +170,9 @@ def _degrees(connection: Connection, workspace: int, nodes: Iterable[int]) -> It
     e = edges.c
     for part in chunks(nodes):
         for mine in (e.a, e.b):
-            statement = select(mine, func.count()).where(e.workspace == workspace, mine.in_(part))
+            statement = select(mine, func.count()).where(
+                e.workspace == workspace, db.among(connection, mine, part)
+            )
             yield from ((n, d) for n, d in connection.execute(statement.group_by(mine)))
 
 
@@ -179,10 +184,10 @@ def _edges(
         yield from connection.execute(
             union_all(
                 select(e.a, e.a_kind, e.b, e.b_kind, e.first_seen).where(
-                    e.workspace == workspace, e.a.in_(part)
+                    e.workspace == workspace, db.among(connection, e.a, part)
                 ),
                 select(e.b, e.b_kind, e.a, e.a_kind, e.first_seen).where(
-                    e.workspace == workspace, e.b.in_(part)
+                    e.workspace == workspace, db.among(connection, e.b, part)
                 ),
             )
         )

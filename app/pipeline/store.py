@@ -47,24 +47,21 @@ def seen(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, int]:
     found: dict[bytes, int] = {}
     for start in range(0, len(whole), 5_000):
         part = whole[start : start + 5_000]
-        for key, digest in connection.execute(select(c.key, c.digest).where(c.key.in_(part))):
+        for key, digest in connection.execute(
+            select(c.key, c.digest).where(db.among(connection, c.key, part))
+        ):
             found[bytes(key)] = digest
     return found
 
 
 def write(connection: Connection, facts: Facts, now: int) -> None:
     """Everything a batch became, into the caller's transaction."""
-    dialect = connection.dialect.name
     t = tables
     events.append(connection, facts.events)
-    db.bulk(connection, db.inserting(t.sightings, dialect, *SIGHTING_COLUMNS), facts.sightings)
-    db.bulk(connection, db.inserting(t.adjustments, dialect, *ADJUSTMENT_COLUMNS), facts.adjustments)
-    db.bulk(connection, db.inserting(t.seen, dialect, "key", "digest"), sorted(facts.seen))
-    db.bulk(
-        connection,
-        db.inserting(t.outcomes, dialect, "file", "sequence", "outcome", "at"),
-        facts.outcomes,
-    )
+    db.append(connection, t.sightings, SIGHTING_COLUMNS, facts.sightings)
+    db.append(connection, t.adjustments, ADJUSTMENT_COLUMNS, facts.adjustments)
+    db.append(connection, t.seen, ("key", "digest"), sorted(facts.seen))
+    db.append(connection, t.outcomes, ("file", "sequence", "outcome", "at"), facts.outcomes)
     _carry(connection, facts)
     linked = _link(connection, facts)
     reject(connection, facts.rejected, now)
@@ -91,7 +88,9 @@ def _link(connection: Connection, facts: Facts) -> list[tuple[int, int, int]]:
     known: dict[tuple[int, int, int], int] = {}
     wanted = facts.edges
     for part in chunks(a for _, a, _ in wanted):
-        rows = connection.execute(select(e.workspace, e.a, e.b, e.first_seen).where(e.a.in_(part)))
+        rows = connection.execute(
+            select(e.workspace, e.a, e.b, e.first_seen).where(db.among(connection, e.a, part))
+        )
         known.update({(w, a, b): first for w, a, b, first in rows})
     fresh = {k: v for k, v in wanted.items() if k not in known or v[2] < known[k]}
     if fresh:
@@ -224,7 +223,7 @@ def was_carried(connection: Connection, clicks: Iterable[tuple[int, int]]) -> se
     wanted = set(clicks)
     found: set[tuple[int, int]] = set()
     for part in chunks(no for _, no in wanted):
-        rows = connection.execute(select(c.workspace, c.no).where(c.no.in_(part)))
+        rows = connection.execute(select(c.workspace, c.no).where(db.among(connection, c.no, part)))
         found |= {(w, n) for w, n in rows}
     return found & wanted
 
@@ -254,7 +253,7 @@ def settle_landings(
     for part in chunks(r.visitor for r in redirects):
         for key, visitor, campaign, at in connection.execute(
             select(c.key, c.visitor, c.campaign_id, c.occurred_at).where(
-                c.workspace == workspace, c.visitor.in_(part)
+                c.workspace == workspace, db.among(connection, c.visitor, part)
             )
         ):
             if (visitor, campaign, at // HALF_HOUR) in explaining:
@@ -265,7 +264,7 @@ def settle_landings(
     for part in chunks(keys):
         for key, *found in connection.execute(
             select(c.key, c.occurred_at, c.no, c.visitor, c.campaign_id).where(
-                c.workspace == workspace, c.key.in_(part)
+                c.workspace == workspace, db.among(connection, c.key, part)
             )
         ):
             candidates[key].append(Landing(*found))
@@ -276,7 +275,9 @@ def settle_landings(
     for part in chunks(x.occurred_at for x in everyone):
         for at, no in connection.execute(
             select(e.occurred_at, e.no).where(
-                e.workspace == workspace, e.occurred_at.in_(part), e.door == DOORS["landing"]
+                e.workspace == workspace,
+                db.among(connection, e.occurred_at, part),
+                e.door == DOORS["landing"],
             )
         ):
             if no in by_number:
@@ -303,7 +304,7 @@ def _explained(
         for visitor, campaign, at in connection.execute(
             select(e.visitor, e.campaign_id, e.occurred_at).where(
                 e.workspace == workspace,
-                e.visitor.in_(part),
+                db.among(connection, e.visitor, part),
                 *events.during(connection, low, high),
                 e.kind == CLICK,
                 e.door == DOORS["redirect"],
