@@ -185,6 +185,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
         title="Clicktrail",
         max_body_size=MOST_BYTES,
         strict_content_type=False,  # `curl -d` says form; what it sends is JSON
+        redirect_slashes=False,  # it would lead to whatever host the request names
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,

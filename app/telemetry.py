@@ -5,11 +5,13 @@ counters are Prometheus's; each process has its own registry and `/metrics` show
 """
 
 import logging
+import re
 import sys
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from structlog.typing import ExcInfo
 
 REGISTRY = CollectorRegistry()
 
@@ -30,28 +32,51 @@ REFUSED = Gauge(
 
 
 #: Frames without their variables: those hold keys, signing secrets and visitors' addresses.
-_tracebacks = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+_frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
+#: What nobody may read in a log: e-mail addresses, keys, IP addresses.
+_PERSONAL = re.compile(
+    r"[^\s\"'<>]+@[^\s\"'<>]+|ct_[a-z]{2,5}_[\w-]+|\d+(?:\.\d+){3}|[0-9a-f]*(?::[0-9a-f]*){3,}", re.I
 )
 
 
+def _discreet(exc_info: ExcInfo) -> list[dict[str, Any]]:
+    """An exception for the log. Of what it says the first line: databases quote rows in further ones."""
+    found = _frames(exc_info)
+    for part in found:
+        said = str(part.get("exc_value", "")).partition("\n")[0]
+        part["exc_value"] = _PERSONAL.sub("(personal)", said[:500])
+        part.pop("exc_notes", None)
+    return found
+
+
 def set_up(*, level: str = "info", pretty: bool = False) -> None:
-    """Log to standard error: JSON lines, or aligned text for a person at a terminal."""
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=False) if pretty else structlog.processors.JSONRenderer()
+    """Log to standard error: JSON lines, or aligned text for a person at a terminal.
+
+    What libraries log, from warnings on, becomes lines of the same form.
+    """
+    told: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    written: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.dev.ConsoleRenderer(colors=False)]
+        if pretty
+        else [structlog.processors.ExceptionRenderer(_discreet), structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if pretty else _tracebacks,
-            renderer,
-        ],
+        processors=[structlog.contextvars.merge_contextvars, *told, *written],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    lines = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *told],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *written],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(lines)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def logger(name: str) -> structlog.typing.FilteringBoundLogger:

@@ -31,7 +31,6 @@ encode: Callable[[Record], bytes] = msgspec.msgpack.Encoder().encode
 to_json = msgspec.json.Encoder().encode
 
 REFUSALS_A_MINUTE = 600  # kept of each workspace; the rest is only counted
-KEYS_REMEMBERED = 10_000
 BODY_KEPT = 2048
 UNSHOWN = frozenset(("k", "key", "email", "phone", "ip"))
 
@@ -65,22 +64,24 @@ class Doors:
         self.trusted = trusted
         self.country_header = country_header
         self.public_url = public_url
-        self._keys: dict[str, tuple[int, int, Scope] | None] = {}
+        self._keys: dict[str, tuple[int, int, Scope]] = {}
         self._keys_of = snapshots.current  # a key's workspace is looked up where the key was found
         self._minute = 0
         self._refusals: dict[int, int] = {}
 
     def key(self, text: str) -> tuple[int, int, Scope] | None:
-        """(key id, workspace, scope) of a key. Digests are remembered as long as the snapshot stands."""
+        """(key id, workspace, scope) of a key. Those that exist are remembered while the snapshot stands;
+        what strangers make up is not, it would fill the memory."""
         snapshot = self.snapshots.current
-        if snapshot is not self._keys_of or len(self._keys) > KEYS_REMEMBERED:
+        if snapshot is not self._keys_of:
             self._keys = {}
             self._keys_of = snapshot
-        try:
-            return self._keys[text]
-        except KeyError:
-            found = self._keys[text] = snapshot.keys.get(digest(text))
-            return found
+        found = self._keys.get(text)
+        if found is None:
+            found = snapshot.keys.get(digest(text))
+            if found is not None:
+                self._keys[text] = found
+        return found
 
     def public(self, key: str) -> "Workspace | Rejected | str":
         """The workspace of a public key; its digest while nobody can say whether it exists; or a refusal."""
