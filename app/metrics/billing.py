@@ -41,6 +41,7 @@ def _billed_rollup(reader: Reader) -> tuple[Frame, Billed]:
     plain = ("kind", "state", "count", "reported_net_hi", "reported_net_lo", "rated")
     statement = select(*columns.values(), *(c[name] for name in plain)).where(
         c.workspace == reader.workspace,
+        store.filled(tables.credit_days),
         c.basis == 1,
         c.model == MODELS["billing"],
         c.day.between(query.first, query.last),

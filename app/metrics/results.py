@@ -8,7 +8,7 @@ from sqlalchemy import and_, case, literal_column, true
 from app import tables
 from app.metrics.frame import Frame
 from app.metrics.query import Query
-from app.metrics.store import Column, Reader, condition, summed
+from app.metrics.store import Column, Reader, condition, filled, summed
 from app.model import BASES, KINDS, MODELS, STATES
 from app.pricing.exact import Ints, joined
 
@@ -36,6 +36,7 @@ def credits(reader: Reader, parts: Sequence[str]) -> Frame:
     known["customer"] = literal_column("0")
     inside = [
         c.workspace == reader.workspace,
+        filled(table),
         c.basis.in_(bases(query)),
         c.model == MODELS[query.model],
         c.day >= query.first,

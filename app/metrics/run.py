@@ -21,7 +21,7 @@ from app.metrics.gather import Grid, Prices
 from app.metrics.names import Names
 from app.metrics.plan import Plan
 from app.metrics.query import Context, Query
-from app.metrics.store import Reader
+from app.metrics.store import Reader, filled
 from app.pricing.exact import Flags, Rows, grouped
 from app.pricing.rules import Deal, narrowed
 from app.workspaces import settings_of
@@ -66,11 +66,12 @@ def context(connection: Connection, of: House, *, now: int, everything: bool) ->
 
 
 def _earliest(connection: Connection, workspace: int) -> int:
+    credited = tables.credit_days
     found = [
         connection.scalar(select(func.min(table.c.day)).where(table.c.workspace == workspace, *more))
         for table, more in (
-            (tables.traffic_campaign_days, ()),
-            (tables.credit_days, (tables.credit_days.c.basis == 1, tables.credit_days.c.model == 2)),
+            (tables.traffic_campaign_days, (filled(tables.traffic_campaign_days),)),
+            (credited, (credited.c.basis == 1, credited.c.model == 2, filled(credited))),
             (tables.spend, ()),
         )
     ]

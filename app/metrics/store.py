@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Table,
     Text,
     and_,
     case,
@@ -67,6 +68,13 @@ class Reader:
     def house_clock(self) -> Clock:
         """The workspace's clock, a day wider on both sides: the query's days may begin earlier or later."""
         return clock(self.zone, self.query.first - 1, self.query.last + 1)
+
+
+def filled(table: Table) -> Column:
+    """A cell that counts something. What was taken back leaves cells of zeros, and which of them there are
+    hangs on the order of arrival: a report must not."""
+    measures = tables.TRAFFIC_MEASURES if "impressions" in table.c else tables.CREDIT_MEASURES
+    return or_(*(table.c[name] != 0 for name in measures))
 
 
 def is_text(key: str) -> bool:
@@ -193,7 +201,7 @@ def traffic(reader: Reader, parts: Sequence[str]) -> Frame:
     c, query = table.c, reader.query
     quarterly = "quarter" in c
     known: dict[str, Column] = {name.removesuffix("_id"): column for name, column in c.items()}
-    inside = [c.workspace == reader.workspace]
+    inside = [c.workspace == reader.workspace, filled(table)]
     if quarterly:
         known |= instant_keys(reader, c.quarter * QUARTER)
         inside += [c.quarter >= reader.clock.start // QUARTER, c.quarter < reader.clock.end // QUARTER]
