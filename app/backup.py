@@ -1,9 +1,10 @@
-"""A copy of the embedded database and its inbox, taken while Clicktrail runs; and back from it.
+"""A copy of the inbox and the embedded database, taken while Clicktrail runs; and back from it.
 
 The inbox is copied first, the database after it. A record is in the one, or was drained from it into the
 other, so the copy holds everything that was accepted before the backup began, and of what came later, from
 each inbox file, a beginning. Nothing is in it twice: the database knows how far each file was drained.
-PostgreSQL is backed up by its own tools.
+
+PostgreSQL is backed up by its own tools, after each machine's inbox was by this: its order is the same.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from app.settings import Settings
 
 DATABASE = "clicktrail.db"
 INBOX = "inbox"
+NAME = "worker.lock"  # holds the name under which this machine's worker says how far it is
 SUMS = "SHA256SUMS"  # written last; `sha256sum -c` reads it too
 
 
@@ -30,50 +32,62 @@ def back_up(settings: Settings, target: Path) -> int:
     """Write a backup into the new folder `target`; returns its bytes. It is there whole or not at all."""
     if target.exists():
         raise Refused(f"{target} is there already")
-    source = _database(settings)
-    if not source.exists():
-        raise Refused(f"there is no database at {source}")
+    source = database_file(settings)
+    if not (source or settings.inbox).exists():
+        raise Refused(f"there is nothing to back up at {source or settings.inbox}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f"{target.name}.partial")
+    unfinished = _unfinished(target)
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / INBOX).mkdir(parents=True, mode=0o700)
     try:
         for path in sorted(settings.inbox.glob("*.db")):
             with contextlib.suppress(FileNotFoundError):  # drained meanwhile: the database will have it
                 _copy(path, unfinished / INBOX / path.name)
-        _copy(source, unfinished / DATABASE)
+        if source is not None:
+            _copy(source, unfinished / DATABASE)
+        elif (settings.data / NAME).exists():
+            shutil.copyfile(settings.data / NAME, unfinished / NAME)
         sums = "".join(f"{_sum(path)}  {path.relative_to(unfinished)}\n" for path in _files(unfinished))
         (unfinished / SUMS).write_text(sums)
         for path in (unfinished / SUMS, unfinished / INBOX, unfinished):
             _sync(path)
         unfinished.rename(target)
         _sync(target.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if isinstance(error, sqlite.Error):
+            raise Refused(f"the backup was given up: {error}") from error
         raise
     return sum(path.stat().st_size for path in _files(target))
 
 
 def restore(settings: Settings, source: Path) -> int:
     """Put a backup where this configuration has its data; returns its bytes. Replaces nothing."""
-    target = _database(settings)
-    if target.exists() or any(settings.inbox.glob("*.db")):
+    database = database_file(settings)
+    if any(settings.inbox.glob("*.db")) or (database is not None and database.exists()):
         raise Refused(f"{settings.data} holds data already: restore into an empty folder")
     verify(source)
+    if (database is not None) != (source / DATABASE).exists():
+        here, there = ("SQLite", "PostgreSQL") if database else ("PostgreSQL", "SQLite")
+        raise Refused(f"{source} was made beside {there}, and the database here is {here}")
     settings.inbox.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for path in _files(source):
-        into = target if path.name == DATABASE else settings.inbox / path.name
-        if path.name == SUMS:
-            continue
-        # The database comes under its name last: until then nothing that starts would take it up.
-        shutil.copyfile(path, unfinished := into.with_name(f"{into.name}.partial"))
-        _sync(unfinished)
-    for path in sorted(settings.inbox.glob("*.partial")):
-        path.rename(path.with_suffix(""))
-    target.with_name(f"{target.name}.partial").rename(target)
-    _sync(settings.inbox)
-    _sync(target.parent)
+    places = {path: settings.data / path.relative_to(source) for path in _files(source) if path.name != SUMS}
+    if database is not None:
+        places[source / DATABASE] = database
+    # Under their names only when all are there, the database last: nothing that starts takes up a part.
+    for path, into in places.items():
+        shutil.copyfile(path, _unfinished(into))
+        _unfinished(into).chmod(0o600)
+        _sync(_unfinished(into))
+    for into in sorted(places.values(), key=lambda into: into == database):
+        _unfinished(into).rename(into)
+    for folder in {settings.inbox, *(into.parent for into in places.values())}:
+        _sync(folder)
     return sum(path.stat().st_size for path in _files(source))
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
 
 
 def verify(source: Path) -> None:
@@ -89,13 +103,10 @@ def verify(source: Path) -> None:
         raise Refused(f"{source} is damaged: {', '.join(changed)}")
 
 
-def _database(settings: Settings) -> Path:
+def database_file(settings: Settings) -> Path | None:
+    """The embedded database; None: PostgreSQL holds the data."""
     url = make_url(settings.database)
-    if url.get_backend_name() != "sqlite" or not url.database:
-        raise Refused(
-            "only the embedded database is backed up here: PostgreSQL has pg_dump and pg_basebackup"
-        )
-    return Path(url.database)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
 def _copy(source: Path, target: Path) -> None:

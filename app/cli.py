@@ -120,9 +120,12 @@ def worker(data: Data = None) -> None:
 
     from app import telemetry
     from app.child import worker as run
+    from app.migrate import migrate as bring_up_to_date
 
     settings = read_settings(data=data)
     telemetry.set_up(level=settings.log_level, pretty=settings.log_pretty)
+    with _said_plainly():  # it never works on a schema that is not its own
+        bring_up_to_date(settings.database)
     run(settings, argparse.Namespace(parent=None))
 
 
@@ -135,7 +138,8 @@ def demo(
     from app.demo.load import show
     from app.prepare import prepare
 
-    made = prepare(read_settings(data=data), clock=now, workspace="demo")
+    with _said_plainly():
+        made = prepare(read_settings(data=data), clock=now, workspace="demo")
     if not made.keys:
         typer.echo("There is a workspace named demo already.", err=True)
         raise typer.Exit(1)
@@ -180,12 +184,15 @@ def migrate_database(
 
 @app.command()
 def backup(to: Annotated[Path, typer.Argument(metavar="FOLDER")], data: Data = None) -> None:
-    """Copy the embedded database and the inbox into a new folder, while Clicktrail runs."""
-    from app.backup import back_up
+    """Copy the inbox and the embedded database into a new folder, while Clicktrail runs."""
+    from app.backup import back_up, database_file
 
+    settings = read_settings(data=data)
     with _said_plainly():
-        size = back_up(read_settings(data=data), to)
+        size = back_up(settings, to)
     print(f"{to}: {size:,} bytes, with checksums")
+    if database_file(settings) is None:
+        print("This is the inbox of this machine. Back up the PostgreSQL database now: after it, not before.")
 
 
 @app.command()
@@ -338,7 +345,7 @@ def _said_plainly() -> Iterator[None]:
 
     try:
         yield
-    except (RuntimeError, DBAPIError) as error:
+    except (RuntimeError, OSError, DBAPIError) as error:
         told = f"the database said: {error.orig}" if isinstance(error, DBAPIError) else str(error)
         typer.echo(told, err=True)
         raise typer.Exit(1) from None

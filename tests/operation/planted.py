@@ -7,8 +7,9 @@ Each is a mistake that such a command may well make; tests/faults/planted.py has
 
 import runpy
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Select, Table, delete, null, select
@@ -69,27 +70,19 @@ def worker_not_kept_out() -> None:
 
 
 def inbox_copied_last() -> None:
-    """The backup copies the database first, and then what is left of the inbox."""
-    copied, waiting = backup._copy, list[tuple[Path, Path]]()
+    """The backup copies the database, which takes a while, and then what the inbox holds by now."""
+    copied = backup._copy
 
     def backwards(source: Path, target: Path) -> None:
         if source.name != backup.DATABASE:
-            waiting.append((source, target))
             return
         copied(source, target)
-        backup_lag()
-        for one, into in waiting:
-            if one.exists():
-                copied(one, into)
+        time.sleep(1.5)
+        for path in sorted((source.parent / backup.INBOX).glob("*.db")):
+            with suppress(FileNotFoundError):
+                copied(path, target.parent / backup.INBOX / path.name)
 
     backup._copy = backwards
-
-
-def backup_lag() -> None:
-    """As long as a large database would take."""
-    import time
-
-    time.sleep(1.5)
 
 
 BUGS: dict[str, Callable[[], None]] = {

@@ -1,10 +1,5 @@
-"""A backup taken while Clicktrail runs holds all that was accepted before, is verified, and comes back."""
+"""A backup is verified before anything is restored from it, and replaces nothing."""
 
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +9,6 @@ from app import db, tables
 from app.backup import SUMS, Refused, back_up, restore, verify
 from app.settings import Settings
 from tests import engines
-from tests.conftest import Clicktrail, wait_until
 from tests.house import House, event
 
 pytestmark = pytest.mark.skipif(engines.POSTGRESQL, reason="the backup is of the embedded database")
@@ -71,61 +65,15 @@ def test_one_flipped_bit_is_noticed(saved: Path) -> None:
         verify(saved)
 
 
+def test_a_backup_made_beside_the_other_engine_is_refused(saved: Path, tmp_path: Path) -> None:
+    found = Settings(data=tmp_path / "new", database_url="postgresql://db/clicktrail")
+    with pytest.raises(Refused, match="made beside SQLite, and the database here is PostgreSQL"):
+        restore(found, saved)
+    assert not (tmp_path / "new").exists()
+
+
 def test_nothing_is_overwritten(settings: Settings, saved: Path) -> None:
     with pytest.raises(Refused, match="is there already"):
         back_up(settings, saved)
     with pytest.raises(Refused, match="holds data already"):
         restore(settings, saved)
-
-
-@pytest.fixture
-def restored(tmp_path: Path) -> Iterator[Clicktrail]:
-    running = Clicktrail(tmp_path / "restored")
-    yield running
-    running.stop()
-
-
-def test_a_backup_under_load_is_a_beginning_of_what_was_accepted(
-    fresh_clicktrail: Clicktrail, restored: Clicktrail, tmp_path: Path
-) -> None:
-    """Everything acknowledged before the backup began is in it; the restored service counts it once."""
-    acknowledged = 0
-    enough, stop = threading.Event(), threading.Event()
-
-    def send() -> None:
-        nonlocal acknowledged
-        with fresh_clicktrail.client("server") as client:
-            while not stop.is_set():
-                told = [{"kind": "click", "id": f"e{acknowledged + i}"} for i in range(50)]
-                assert client.post("/v1/events", json={"events": told}).status_code == 202
-                acknowledged += 50
-                if acknowledged >= 500:
-                    enough.set()
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        assert enough.wait(30)
-        before = acknowledged
-        data = str(fresh_clicktrail.data)
-        command = [sys.executable, "-m", "app.cli", "backup", str(tmp_path / "saved"), "--data", data]
-        said = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ).stdout
-    finally:
-        stop.set()
-        sender.join()
-    assert "with checksums" in said
-    restore(Settings(data=restored.data), tmp_path / "saved")
-    restored.keys = fresh_clicktrail.keys
-    restored.start()
-    engine = db.connect(f"sqlite:///{restored.data}/clicktrail.db")
-
-    def ids() -> set[str]:
-        with db.reading(engine) as connection:
-            return set(connection.scalars(select(tables.events.c.no)))
-
-    def count() -> int:
-        with db.reading(engine) as connection:
-            return connection.scalar(select(func.count()).select_from(tables.events)) or 0
-
-    wait_until(lambda: count() >= before)
-    assert len(ids()) == count() <= acknowledged
