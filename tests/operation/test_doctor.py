@@ -11,6 +11,7 @@ from app import db
 from app.doctor import Finding, examine, file_system
 from app.prepare import prepare
 from app.settings import Settings
+from tests import engines
 from tests.conftest import Clicktrail
 
 MOUNTS = """\
@@ -27,7 +28,7 @@ def now() -> int:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    found = Settings(data=tmp_path / "data", port=1)
+    found = Settings(data=tmp_path / "data", port=1, database_url=engines.url_of(tmp_path / "data"))
     prepare(found, clock=count(now()).__next__)
     return found
 
@@ -44,7 +45,9 @@ def test_an_empty_folder_is_no_trouble_and_stays_empty(tmp_path: Path) -> None:
 
 def test_a_service_that_runs_has_nothing_to_find(clicktrail: Clicktrail) -> None:
     port = int(clicktrail.url.rpartition(":")[2])
-    findings = examine(Settings(data=clicktrail.data, port=port), now=now())
+    findings = examine(
+        Settings(data=clicktrail.data, port=port, database_url=engines.url_of(clicktrail.data)), now=now()
+    )
     assert [finding for finding in findings if finding.level != "good"] == []
 
 
@@ -78,12 +81,15 @@ def test_a_schema_of_another_version_is_told(settings: Settings) -> None:
     for revision, level, word in (("0999", "bad", "newer"), ("", "warn", "clicktrail migrate")):
         with db.begin(engine) as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+        engine.dispose()
         finding = found(settings, "database")
         assert (finding.level, word in finding.message) == (level, True)
 
 
 def test_a_database_that_is_none_is_bad_and_the_rest_is_still_looked_at(settings: Settings) -> None:
     (settings.data / "clicktrail.db").write_bytes(b"no database" * 1000)
+    if engines.POSTGRESQL:
+        settings = settings.model_copy(update={"database_url": f"{settings.database}&dbname=none"})
     findings = examine(settings, now=now())
     assert {finding.subject for finding in findings if finding.level == "bad"} == {"database", "inbox"}
     assert findings[-1].subject == "clock"

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import psutil
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, func, select, text
 
 from app import db, tables
 from app.serve import backoff
@@ -48,8 +48,18 @@ def answers(running: Clicktrail) -> bool:
 
 
 def stored(data: Path) -> int:
-    with db.reading(db.connect(engines.url(data))) as connection:
+    engine = db.connect(engines.url(data), pool=1)
+    with closing_pool(engine), db.reading(engine) as connection:
         return int(connection.scalar(select(func.count()).select_from(tables.events)) or 0)
+
+
+@contextmanager
+def closing_pool(engine: Engine) -> Iterator[None]:
+    """Leave no connection open: a server has only so many."""
+    try:
+        yield
+    finally:
+        engine.dispose()
 
 
 @dataclass
@@ -163,7 +173,8 @@ def test_what_was_accepted_is_there_after_a_restart_and_no_key_is_shown_twice(
 def test_a_restart_onto_a_schema_too_new_is_refused_and_the_old_processes_serve_on(
     fresh_clicktrail: Clicktrail,
 ) -> None:
-    with db.begin(db.connect(engines.url(fresh_clicktrail.data))) as connection:
+    engine = db.connect(engines.url(fresh_clicktrail.data), pool=1)
+    with closing_pool(engine), db.begin(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
     before = {process.pid for process in children(fresh_clicktrail)}
     assert fresh_clicktrail.process is not None
