@@ -14,6 +14,7 @@ import asyncio
 import json
 import re
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ SWEEPS = 15  # looks at all connections in that time
 
 #: What the server itself refuses, before the application sees a request: status, code, message.
 INVALID = (400, "http_invalid", "this is not a valid HTTP/1.1 request")
+SLOW = (408, "request_slow", "the request took too long to arrive")
 TOO_LONG = (414, "url_too_long", f"a URL may have at most {MOST_ADDRESS} bytes")
 TOO_MUCH = (
     431,
@@ -53,7 +55,7 @@ class Outgoing:
         self._head = b""
         self._write = transport.write
         self._close = transport.close
-        self.abort = transport.abort
+        self._abort = transport.abort
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
@@ -61,6 +63,8 @@ class Outgoing:
         self.get_write_buffer_size = transport.get_write_buffer_size
 
     def write(self, data: bytes) -> None:
+        if self.is_closing():
+            return  # uvicorn tells a request that waited behind another nothing of the client's leaving
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
@@ -75,6 +79,11 @@ class Outgoing:
     def close(self) -> None:
         self.flush()
         self._close()
+
+    def abort(self) -> None:
+        """A reset: what is unread is forgotten, by the kernel too, which would keep it for minutes."""
+        self.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._abort()
 
 
 class Connection(HttpToolsProtocol):
@@ -215,6 +224,8 @@ class Connection(HttpToolsProtocol):
         elif now - self._awaited_since >= patience:
             if isinstance(awaited, int):
                 self.transport.abort()  # closing would wait until all is read
+            elif self.cycle is not None and self.cycle.more_body and not self.cycle.response_started:
+                self._refuse(SLOW)  # a proxy passes it on
             else:
                 self.transport.close()
 
