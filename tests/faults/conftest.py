@@ -8,9 +8,30 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
+from tests import engines
 from tests.conftest import impossible
 from tests.faults.processes import Service, cannot_trace
+from tests.faults.proxy import Proxy
+
+#: What runs on PostgreSQL. The others are about SQLite's files, or about what stands before any database.
+ON_POSTGRESQL = {
+    "test_kills.py", "test_outages.py", "test_poison.py", "test_replies.py", "test_restarts.py",
+    "test_same_id.py", "test_server_crashes.py", "test_slow_database.py",
+}  # fmt: skip
+#: What only a server can suffer.
+ON_SQLITE_NOT = {"test_outages.py", "test_server_crashes.py", "test_slow_database.py"}
+
+#: As it comes; the server of the other tests leaves it to the kernel when something reaches the disk.
+DURABLE = ("fsync=on", "full_page_writes=on")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    if collection_path.suffix != ".py" or collection_path.parent != Path(__file__).parent:
+        return None
+    name = collection_path.name
+    return (name not in ON_POSTGRESQL if engines.POSTGRESQL else name in ON_SQLITE_NOT) or None
 
 
 @pytest.fixture
@@ -24,13 +45,44 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """serve(bug="", data=..., CLICKTRAIL_...="...") starts a service with the campaign "spring"."""
     started: list[Service] = []
 
-    def start(bug: str = "", *, data: Path = tmp_path / "data", **settings: str) -> Service:
-        started.append(Service(data, bug=bug, settings=settings))
+    def start(
+        bug: str = "", *, data: Path = tmp_path / "data", database: str = "", **settings: str
+    ) -> Service:
+        started.append(Service(data, bug=bug, settings=settings, database=database))
         return started[-1].open()
 
     yield start
     for service in started:
         service.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> engines.Server:
+    """A PostgreSQL server to be killed and cut off: of these tests' own, and durable as it is by default."""
+    made = engines.new_server()
+    made.stop()
+    return made.start(*DURABLE)
+
+
+@pytest.fixture
+def network(postgres: engines.Server) -> Iterator[Proxy]:
+    """What lies between a service of `serve_afar` and PostgreSQL."""
+    with Proxy(postgres.folder / ".s.PGSQL.5432") as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def serve_afar(
+    network: Proxy, postgres: engines.Server, serve: Callable[..., Service], tmp_path: Path
+) -> Callable[..., Service]:
+    """Like `serve`: a service that reaches its PostgreSQL through `network`."""
+
+    def start(bug: str = "", **settings: str) -> Service:
+        database = postgres.database(tmp_path, "template0")
+        seen = make_url(database).set(host="127.0.0.1", port=network.port, query={})
+        return serve(bug, database=database, CLICKTRAIL_DATABASE_URL=str(seen), **settings)
+
+    return start
 
 
 @pytest.fixture

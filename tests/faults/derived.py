@@ -5,10 +5,12 @@ tests do that), not the bookkeeping: what kills and repeats may have done to it 
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, make_url, select, text
 
 from app import db, tables
 from app.attribution.leader import lead
@@ -25,11 +27,17 @@ DERIVED = (
 )  # fmt: skip
 
 
-def differences(database: Path, scratch: Path) -> list[str]:
-    """The derived tables that a recount of the same facts makes otherwise; and models that miss a result."""
-    copy = scratch / f"recount-{time.monotonic_ns()}.db"
-    _copy(database, copy)
-    engine = db.connect(f"sqlite:///{copy}")
+def differences(database: Path | str, scratch: Path) -> list[str]:
+    """The derived tables that a recount of the same facts makes otherwise; and models that miss a result.
+
+    `database` is a file or a URL; PostgreSQL copies only what nobody is connected to.
+    """
+    with _copy(database, scratch / f"recount-{time.monotonic_ns()}.db") as copy:
+        return _recounted(copy)
+
+
+def _recounted(copy: str) -> list[str]:
+    engine = db.connect(copy)
     house = House(engine, Pipeline(engine, _now))
     kept = house.derived()
     with db.reading(engine) as connection:
@@ -47,12 +55,24 @@ def _now() -> int:
     return time.time_ns() // 1000
 
 
-def _copy(database: Path, copy: Path) -> None:
-    """A consistent copy, whoever is writing."""
-    source, target = sqlite.connect(str(database)), sqlite.connect(str(copy))
-    source.backup(target)
-    source.close()
-    target.close()
+@contextmanager
+def _copy(database: Path | str, copy: Path) -> Iterator[str]:
+    """A consistent copy; its URL."""
+    url = make_url(database if isinstance(database, str) else f"sqlite:///{database}")
+    if url.get_backend_name() == "sqlite":
+        source, target = sqlite.connect(str(url.database)), sqlite.connect(str(copy))
+        source.backup(target)  # whoever is writing
+        source.close()
+        target.close()
+        yield f"sqlite:///{copy}"
+        return
+    administered = url.set(database="postgres").render_as_string(hide_password=False)
+    engine = db.connect(administered).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{copy.stem}" TEMPLATE "{url.database}"'))
+        yield url.set(database=copy.stem).render_as_string(hide_password=False)
+        connection.execute(text(f'DROP DATABASE "{copy.stem}" WITH (FORCE)'))
+    engine.dispose()
 
 
 def unshared(connection: Connection) -> list[str]:

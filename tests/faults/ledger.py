@@ -7,7 +7,7 @@ knows nothing of how they came about.
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +105,23 @@ def compare(ledger: Ledger, database: Path | str) -> Damage:
         _weigh(damage, present, connection)
     engine.dispose()
     return damage
+
+
+def overtaken(ledger: Ledger, database: str) -> list[str]:
+    """The ids that are not there though a later one of the same client is: it was not taken in order."""
+    engine = db.connect(database)
+    with db.reading(engine) as connection:
+        there = {id_ for id_, _ in _facts(connection, ledger)}
+    engine.dispose()
+    found: list[str] = []
+    missing = defaultdict[str, list[str]](list)
+    for entry in list(ledger.entries.values()):
+        client = entry.id.split("-")[1]
+        if entry.id in there:
+            found += missing.pop(client, ())
+        elif entry.status == "accepted":
+            missing[client].append(entry.id)
+    return found
 
 
 def _facts(connection: Connection, ledger: Ledger) -> Iterator[tuple[str, int | None]]:

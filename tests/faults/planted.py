@@ -7,6 +7,7 @@ starts. Each bug is one that such a service may well have; the waits in some of 
 would be a narrow gap between two steps, so that few kills suffice to fall into it.
 """
 
+import asyncio
 import contextlib
 import runpy
 import subprocess
@@ -17,18 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import SQLAlchemyError
 
-from app import db, serve, web, worker
+from app import db, disk, serve, web, worker
+from app import main as application
 from app.attribution import leader, tasks
 from app.attribution.leader import Notes
 from app.collect import pixel
 from app.errors import Unavailable
 from app.inbox import room, segment
+from app.inbox.queue import Queue
 from app.inbox.records import Position, Slice
 from app.inbox.sqlite import Inbox
 from app.pipeline import run, steps, store
 from app.pipeline.run import Pipeline
+from app.pulse import Pulse
 
 GAP = 0.2  # seconds between two steps that should have been one
 
@@ -79,6 +84,23 @@ def not_synced() -> None:
         return made
 
     segment.Segment.create = trusting
+
+
+def inbox_synced_now_and_then() -> None:
+    """The inbox syncs when its log is copied into the file, not at each commit: SQLite's NORMAL."""
+    create = segment.Segment.create
+
+    def thrifty(folder: Path, *, clock: Callable[[], int]) -> segment.Segment:
+        made = create(folder, clock=clock)
+        made._connection.execute("PRAGMA synchronous=NORMAL").close()
+        return made
+
+    segment.Segment.create = thrifty
+
+
+def folders_not_synced() -> None:
+    """A file is synced, the folder that holds its name is not."""
+    disk.sync = lambda folder: None
 
 
 def unavailable_told_as_accepted() -> None:
@@ -137,19 +159,54 @@ def cursor_moved_first() -> None:
     Pipeline._commit = hasty
 
 
+def database_synced_now_and_then() -> None:
+    """What the worker commits is safe when it is checkpointed; what it took from the inbox goes at once."""
+    connect = db.connect
+
+    def thrifty(url: str, **options: Any) -> Engine:
+        engine = connect(url, **options)
+        event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=NORMAL").close())
+        return engine
+
+    db.connect = thrifty
+
+
 def cursor_kept_in_memory() -> None:
     """The cursor is written nowhere: a worker started anew begins at the beginning."""
     memory: dict[bytes, int] = {}
     cursors, advance = store.cursors, store.advance
 
     def forgetful(connection: Connection, file: bytes, sequence: int, now: int) -> None:
-        if file == worker.FRESHNESS:
+        if len(file) != 16:  # freshness, which is of no file
             advance(connection, file, sequence, now)
         else:
             memory[file] = sequence
 
     store.advance = forgetful
     store.cursors = lambda connection: cursors(connection) | memory
+
+
+def newest_first() -> None:
+    """The worker takes what came last before what came first."""
+    opened = Queue._open
+    Queue._open = lambda self, after: opened(self, after)[::-1]
+
+
+def waits_for_ever() -> None:
+    """Nobody notices a database that says nothing."""
+    Pulse._overdue = lambda self: False
+
+
+def redirect_asks_the_database() -> None:
+    """A click looks up its campaign where it is configured, not in the snapshot."""
+    answer = application.click
+
+    async def thorough(doors: Any, scope: Any, receive: Any, send: Any) -> None:
+        with contextlib.suppress(SQLAlchemyError):
+            await asyncio.to_thread(doors.snapshots.refresh, doors.outcomes._engine)
+        await answer(doors, scope, receive, send)
+
+    application.DOORS_BELOW = (("/c/", thorough), *application.DOORS_BELOW[1:])
 
 
 def storing_error_swallowed() -> None:
@@ -237,12 +294,18 @@ BUGS: dict[str, Callable[[], None]] = {
         acknowledged_before_commit,
         write_error_swallowed,
         not_synced,
+        inbox_synced_now_and_then,
+        folders_not_synced,
         unavailable_told_as_accepted,
         all_kinds_alike,
         leaves_without_draining,
         file_removed_when_closed,
         cursor_moved_first,
+        database_synced_now_and_then,
         cursor_kept_in_memory,
+        newest_first,
+        waits_for_ever,
+        redirect_asks_the_database,
         storing_error_swallowed,
         notes_taken_before_work,
         repeats_not_looked_up,

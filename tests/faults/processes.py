@@ -1,4 +1,7 @@
-"""The service's processes, and what is done to them: found through the parent, killed, held, made to fail."""
+"""The service's processes, and what is done to them: found through the parent, killed, held, made to fail.
+
+The service runs on the engine that CLICKTRAIL_TEST_ENGINE names; what it stored is read past any proxy.
+"""
 
 import shutil
 import socket
@@ -15,7 +18,7 @@ import psutil
 from sqlalchemy import func, select
 
 from app import db, tables
-from app.worker import FRESHNESS
+from tests import engines
 from tests.conftest import Clicktrail, wait_until
 
 Role = Literal["web", "worker"]
@@ -27,16 +30,22 @@ PLANTED = Path(__file__).with_name("planted.py")
 
 @dataclass
 class Service(Clicktrail):
-    """A service that is killed and started again: it keeps its settings, its port, and its planted bug."""
+    """A service that is killed and started again: it keeps its settings, its port, and its planted bug.
+
+    `database` is where tests read what it stored; a service behind a proxy is told another URL.
+    """
 
     bug: str = ""
+    database: str = ""
     settings: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> "Service":
         """Start, and return when the doors know the campaign that the load names."""
         before = [str(PLANTED), self.bug] if self.bug else []
-        # These tests are about the embedded default, whatever engine the others run on.
-        self.start(before=before, **({"CLICKTRAIL_DATABASE_URL": ""} | self.settings))
+        told = self.settings.get("CLICKTRAIL_DATABASE_URL")
+        embedded = f"sqlite:///{self.data}/clicktrail.db"
+        self.database = self.database or told or (engines.url(self.data) if told is None else embedded)
+        self.start(before=before, **self.settings)
         with self.client("admin") as client:
             said = {"slug": "spring", "name": "Spring", "landing_url": "https://shop.example/"}
             assert client.post("/v1/campaigns", json=said).status_code in (201, 409)
@@ -67,11 +76,15 @@ class Service(Clicktrail):
     def settled(self) -> None:
         """Return when all that was accepted until now is stored, and all that follows from it derived."""
         now = time.time_ns() // 1000
-        wait_until(lambda: all_in(self.data, since=now), seconds=120)
+        wait_until(lambda: all_in(self, since=now), seconds=120)
 
-    @property
-    def database(self) -> Path:
-        return self.data / "clicktrail.db"
+    def stored(self) -> int:
+        """How many facts the database holds."""
+        with reading(self) as connection:
+            return sum(
+                connection.scalar(select(func.count()).select_from(table)) or 0
+                for table in (tables.events, tables.sightings, tables.adjustments)
+            )
 
 
 def processes(running: Clicktrail, role: Role) -> list[psutil.Process]:
@@ -180,20 +193,12 @@ def readiness(running: Clicktrail) -> str:
     return "" if answer.status_code == 200 else str(found["inbox"])
 
 
-def stored(data: Path) -> int:
-    """How many facts the database holds."""
-    with reading(data) as connection:
-        return sum(
-            connection.scalar(select(func.count()).select_from(table)) or 0
-            for table in (tables.events, tables.sightings, tables.adjustments)
-        )
-
-
-def all_in(data: Path, *, since: int) -> bool:
+def all_in(service: Service, *, since: int) -> bool:
     """Whether all that was accepted before `since` (us) is stored, and all that follows from it derived."""
-    with reading(data) as connection:
+    with reading(service) as connection:
         c = tables.cursors.c
-        fresh = connection.scalar(select(c.sequence).where(c.file == FRESHNESS)) or 0
+        # Freshness has no file: its name is not an inbox file's, of 16 bytes.
+        fresh = connection.scalar(select(func.min(c.sequence)).where(func.length(c.file) != 16)) or 0
         waiting = sum(
             connection.scalar(select(func.count()).select_from(table)) or 0
             for table in (tables.changes, tables.due)
@@ -202,8 +207,8 @@ def all_in(data: Path, *, since: int) -> bool:
 
 
 @contextmanager
-def reading(data: Path) -> Iterator[Any]:
-    engine = db.connect(f"sqlite:///{data}/clicktrail.db", pool=1)
+def reading(service: Service) -> Iterator[Any]:
+    engine = db.connect(service.database, pool=1)
     try:
         with db.reading(engine) as connection:
             yield connection

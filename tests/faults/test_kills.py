@@ -46,6 +46,7 @@ def killed(
                 service.crash()
                 service.open()
     service.settled()
+    service.stop()
     return Outcome(
         load.ledger, compare(load.ledger, service.database), differences(service.database, scratch)
     )

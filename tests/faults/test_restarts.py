@@ -12,7 +12,7 @@ from tests.conftest import wait_until
 from tests.faults.derived import differences
 from tests.faults.ledger import Damage, compare
 from tests.faults.load import Load
-from tests.faults.processes import Service, held, kill, stored
+from tests.faults.processes import Service, held, kill
 
 pytestmark = pytest.mark.faults
 
@@ -36,9 +36,10 @@ def left(service: Service, scratch: Path, leave: Callable[[Service, psutil.Proce
             load.more(WAITING)
         leave(service, worker)
     service.gone()
-    before = stored(service.data)
+    before = service.stored()
     service.open()
     service.settled()
+    service.stop()
     return Outcome(
         compare(load.ledger, service.database),
         differences(service.database, scratch),
@@ -101,10 +102,10 @@ def interrupted(service: Service, times: int) -> Damage:
     with held(service, "worker"), Load(service) as load:
         load.more(WAITING)
     for _ in range(times):
-        goal = stored(service.data) + WAITING // 10
-        wait_until(lambda goal=goal: stored(service.data) >= goal)
+        goal = service.stored() + WAITING // 10
+        wait_until(lambda goal=goal: service.stored() >= goal)
         kill(service, "worker")
-    assert stored(service.data) < load.ledger.count("accepted"), "nothing was waiting: this shows nothing"
+    assert service.stored() < load.ledger.count("accepted"), "nothing was waiting: this shows nothing"
     service.settled()
     return compare(load.ledger, service.database)
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -45,16 +44,16 @@ async def _outcome(client: httpx.AsyncClient, event: dict[str, str]) -> str:
     return str(outcome)
 
 
-def values(data: Path, id_: str) -> list[int | None]:
+def values(service: Service, id_: str) -> list[int | None]:
     """The value of each report stored under an id."""
     s = tables.sightings.c
-    with reading(data) as connection:
+    with reading(service) as connection:
         return list(connection.scalars(select(s.value).where(s.no == number(1, "id", id_))))
 
 
-def put_aside(data: Path) -> Counter[Any]:
+def put_aside(service: Service) -> Counter[Any]:
     r = tables.rejected.c
-    with reading(data) as connection:
+    with reading(service) as connection:
         return Counter(map(tuple, connection.execute(select(r.event_id, r.code))))
 
 
@@ -65,7 +64,7 @@ async def test_of_64_who_send_one_id_at_once_one_is_stored(
     for id_ in IDS:
         outcomes = Counter(await sent(service, [sale(id_)] * SENDERS))
         assert outcomes == {"stored": 1, "duplicate": SENDERS - 1}
-        assert values(service.data, id_) == [19_990_001]
+        assert values(service, id_) == [19_990_001]
     assert Counter(await sent(service, [sale(IDS[0])] * 2)) == {"duplicate": 2}
     report(
         f"{SENDERS} at once with one id, {len(IDS)} ids, two web processes: 1 stored, the others duplicates"
@@ -83,19 +82,19 @@ async def test_of_two_contents_under_one_id_the_first_stands(
         first, other = (of_dear, of_cheap) if of_dear["stored"] else (of_cheap, of_dear)
         assert first == {"stored": 1, "duplicate": SENDERS // 2 - 1}
         assert other == {"id_conflict": SENDERS // 2}
-        assert values(service.data, id_) == [5_000_000 if first is of_dear else 3_000_000]
-    assert put_aside(service.data) == {(id_, "id_conflict"): SENDERS // 2 for id_ in IDS}
+        assert values(service, id_) == [5_000_000 if first is of_dear else 3_000_000]
+    assert put_aside(service) == {(id_, "id_conflict"): SENDERS // 2 for id_ in IDS}
     report(f"two contents under one id, {len(IDS)} ids: the first stands, the other is kept aside")
 
 
 async def test_a_service_that_does_not_look_up_repeats_is_found_out(serve: Callable[..., Service]) -> None:
     service = serve("repeats_not_looked_up")
     assert Counter(await sent(service, [sale("same")] * SENDERS)) == {"stored": SENDERS}
-    assert len(values(service.data, "same")) == SENDERS
+    assert len(values(service, "same")) == SENDERS
 
 
 async def test_a_service_that_drops_conflicts_is_found_out(serve: Callable[..., Service]) -> None:
     service = serve("conflict_taken_for_repeat")
     outcomes = await sent(service, [sale("same", value=value) for value in ("5", "3")])
     assert sorted(outcomes) == ["duplicate", "stored"]
-    assert put_aside(service.data) == {}
+    assert put_aside(service) == {}

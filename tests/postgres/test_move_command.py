@@ -26,7 +26,7 @@ from tests import engines, history
 from tests.conftest import wait_until
 from tests.faults.ledger import Ledger, compare
 from tests.faults.load import Load
-from tests.faults.processes import Service, held, stored
+from tests.faults.processes import Service, held
 from tests.operation import planted
 
 KILLS = 12 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 3
@@ -211,7 +211,7 @@ def test_a_postgresql_that_is_too_old_is_refused_by_its_version(data: Path, tmp_
     with older(folder / ".s.PGSQL.5432", tmp_path / ".s.PGSQL.5432"):
         target = engines.url(tmp_path, "moved").replace(f"host={folder}", f"host={tmp_path}")
         done = run(data, target)
-    assert (done.returncode, done.stderr) == (1, "the database is PostgreSQL 14.6; 15 or newer is needed\n")
+    assert (done.returncode, done.stderr) == (1, "the database is PostgreSQL 14.6; 15.0 or newer is needed\n")
 
 
 class older:  # noqa: N801 - reads as a word: with older(...)
@@ -237,7 +237,7 @@ class older:  # noqa: N801 - reads as a word: with older(...)
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(str(self.server))
                 threading.Thread(target=self._pass, args=(client, server, b"", b""), daemon=True).start()
-                said, now = b"PostgreSQL 18.6", b"PostgreSQL 14.6"
+                said, now = b"180006", b"140006"
                 threading.Thread(target=self._pass, args=(server, client, said, now), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket, old: bytes, new: bytes) -> None:
@@ -266,7 +266,7 @@ def moved_while_records_waited(service: Service, target: str, bug: str = "") -> 
         load.more(150)
         service.crash()
         worker.kill()
-        waiting = load.ledger.count("accepted") + 1 - stored(service.data)  # and the click of `open`
+        waiting = load.ledger.count("accepted") + 1 - service.stored()  # and the click of `open`
         assert run(service.data, target, bug).returncode == 0
         service.settings["CLICKTRAIL_DATABASE_URL"] = target
         service.open()
