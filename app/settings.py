@@ -45,6 +45,12 @@ class Settings(BaseSettings):
         "", description="Comma-separated networks whose X-Forwarded-For is believed."
     )
     batch: int = Field(4000, ge=1, le=100_000, description="Records the pipeline takes at a time.")
+    retention_months: int = Field(
+        25,
+        ge=0,
+        le=1200,
+        description="Whole months of raw events kept; older ones go; 0: all stay.",
+    )
     drain_seconds: float = Field(2.0, ge=0, description="How long a stopping web process serves on.")
     request_seconds: float = Field(
         15.0,

@@ -339,6 +339,13 @@ events = table(
     ),
 )
 
+#: What retention takes away: of a kind of row all that occurred before an instant. Written before it goes.
+dropped = table(
+    "dropped",
+    Column("what", TEXT, primary_key=True),  # events
+    whole("before"),
+)
+
 #: Visits that came from a click which did not pass our redirect. Of all with one key (rules.landing_key)
 #: the earliest that no redirect click explains makes the click; all are kept, so order never matters.
 landings = table(

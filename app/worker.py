@@ -22,7 +22,7 @@ from sqlalchemy import Engine, delete
 from app import db, disk, tables
 from app.attribution.leader import NOTES, lead
 from app.deps import now_us
-from app.events import months
+from app.events import months, retention
 from app.inbox.queue import Queue
 from app.model import DAY, SECOND
 from app.pipeline import recount
@@ -56,6 +56,7 @@ class Context:
     snapshots: Snapshots
     stored: threading.Event  # set when the pipeline committed something
     freshness: bytes = FRESHNESS
+    retention_months: int = 0  # of raw events; 0: for ever
     pace: Callable[[], float] = time.monotonic  # seconds that no one sets: when a task is due again
 
 
@@ -100,6 +101,13 @@ def make_months(context: Context) -> None:
             log.info("months_made", count=made)
 
 
+def drop_old_events(context: Context) -> None:
+    """Raw events whose time is over, some at each turn."""
+    dropped = retention.drop_old(context.engine, context.pipeline.clock(), context.retention_months)
+    if dropped:
+        log.info("old_events_deleted", count=dropped)
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     every: float  # seconds
@@ -111,6 +119,7 @@ TASKS: tuple[Task, ...] = (
     Task(1, replay),
     Task(3600, forget_receipts),
     Task(3600, make_months),
+    Task(10, drop_old_events),
 )
 
 
@@ -129,6 +138,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             queue=Queue(settings.inbox),
             snapshots=snapshots,
             stored=threading.Event(),
+            retention_months=settings.retention_months,
             freshness=FRESHNESS if engine.dialect.name == "sqlite" else FRESHNESS + name,
         )
         gc.collect()

@@ -21,7 +21,7 @@ from app.attribution.journeys import CLICK, PRIORITY, Asks, Ints, Journeys, Pair
 from app.attribution.ledger import Conversions, Rows, changed
 from app.attribution.rules import REJECTION_NAMES, Verdict, judge
 from app.attribution.store import Setup
-from app.attribution.tasks import asking, days, standing
+from app.attribution.tasks import asking, days, standing, standing_still
 from app.conversions.reading import goal_names, shown
 from app.events.relational import journeys
 from app.model import DAY, FLAGS, HOUR, KIND_NAMES, MODELS, REASONS
@@ -57,8 +57,11 @@ def touch_id(no: int) -> str:
 def why(connection: Connection, row: Row[Any], *, model: str, without: str = "") -> dict[str, Any]:
     """schemas.Why of a row of tables.conversions. `without`: as if the touch of this id had not been."""
     case = _case(connection, row, without)
-    labels = _labels(connection, row.workspace, case.journeys.touches)
     stored = store.ledger(connection, row.workspace, case.conversions, {})
+    frozen = case.setup.frozen(case.conversions)
+    if not without:
+        case = replace(case, rows=standing_still(case.rows, stored.rows, frozen))
+    labels = _labels(connection, case)
     candidates, not_shown = _candidates(case, model, labels)
     kept = case.verdict.code == 0
     clicks = case.journeys.touches.kind[case.pairs.touch] == CLICK
@@ -67,6 +70,7 @@ def why(connection: Connection, row: Row[Any], *, model: str, without: str = "")
         "model": model,
         "fell_back": bool(model == "last_click" and kept.any() and not (kept & clicks).any()),
         "settled": not without and not changed(case.rows, stored.rows, 1).any(),
+        "frozen": bool(frozen.any()),
         "configuration": _configuration(connection, case.setup, row.goal_id),
         "touches": candidates,
         "not_shown": not_shown,
@@ -240,13 +244,13 @@ def _versions(connection: Connection, row: Row[Any], model: str) -> list[dict[st
     ]
 
 
-def _labels(connection: Connection, workspace: int, touches: Any) -> dict[str, dict[int, str]]:
+def _labels(connection: Connection, case: Case) -> dict[str, dict[int, str]]:
     """Slugs of what the touches were of, by the name of the column."""
     found = {}
     for name, table in LABELS.items():
-        ids: Ints = np.unique(getattr(touches, name))
+        ids: Ints = np.union1d(getattr(case.journeys.touches, name), getattr(case.rows, f"{name}_id"))
         statement = select(table.c.id, table.c.slug).where(
-            table.c.workspace == workspace, table.c.id.in_(ids.tolist())
+            table.c.workspace == case.setup.workspace, table.c.id.in_(ids.tolist())
         )
         found[name] = dict(connection.execute(statement).all())
     return found

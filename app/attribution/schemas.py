@@ -92,6 +92,7 @@ class Why(BaseModel):
     model: str
     fell_back: bool = Field(description="There was no click, so the last touch earned instead.")
     settled: bool = Field(description="These are the credits that the metrics count.")
+    frozen: bool = Field(description="Retention may have taken touches: credits stand as they were.")
     configuration: Configuration
     touches: list[Candidate]
     not_shown: dict[str, int] = Field(description="Older candidates left out, by reason.")

@@ -18,6 +18,7 @@ from app.attribution.ledger import CAUSES, Conversions, Ledger, Lines, Rows, tab
 from app.attribution.lines import Cells
 from app.attribution.models import Parameters
 from app.attribution.rules import Rules
+from app.events.retention import dropped_before
 from app.model import DAY, KINDS
 from app.workspaces import WorkspaceSettings, settings_of
 
@@ -31,6 +32,12 @@ class Setup:
     settings: WorkspaceSettings
     rules: Rules
     parameters: Parameters
+    kept_since: int  # touches before this instant may be gone
+
+    def frozen(self, conversions: Conversions) -> Bits:
+        """Those that have their credits, and whose touches may be gone: they keep what they have."""
+        reach = conversions.occurred_at - self.rules.longest
+        return (conversions.credit_version > 0) & (reach < self.kept_since)
 
     @property
     def exhaustible(self) -> bool:
@@ -57,7 +64,7 @@ def setup(connection: Connection, workspace: int) -> Setup:
         collapse=settings.collapse,
     )
     parameters = Parameters(settings.position_shares, settings.half_life_hours)
-    return Setup(workspace, zone, settings, rules, parameters)
+    return Setup(workspace, zone, settings, rules, parameters, dropped_before(connection))
 
 
 def _windows(days: Mapping[str, float]) -> dict[int, int]:

@@ -15,8 +15,18 @@ from sqlalchemy import Connection
 from app.attribution import bookings, gather, store
 from app.attribution.credits import Standing, credits
 from app.attribution.gather import People, Result
-from app.attribution.journeys import CLICK, PRIORITY, Asks, Bits, Ints, Journeys, anywhere, taken
-from app.attribution.ledger import Conversions, Ledger, Lines, Rows, changed
+from app.attribution.journeys import (
+    CLICK,
+    PRIORITY,
+    Asks,
+    Bits,
+    Ints,
+    Journeys,
+    anywhere,
+    joined,
+    taken,
+)
+from app.attribution.ledger import Conversions, Ledger, Lines, Rows, arranged, changed
 from app.attribution.lines import difference
 from app.attribution.rules import candidates, judge, near
 from app.attribution.store import Setup
@@ -48,11 +58,10 @@ def _settle(connection: Connection, setup: Setup, conversions: Conversions) -> N
     people = gather.people(connection, workspace, conversions)
     known = gather.results(connection, workspace, people) if setup.exhaustible else {}
     currencies: dict[str, int] = {}
-    new = Ledger(
-        _lines(connection, setup, conversions, currencies),
-        _rows(connection, setup, conversions, people, known),
-    )
+    lines = _lines(connection, setup, conversions, currencies)
+    rows = _rows(connection, setup, conversions, people, known)
     old = store.ledger(connection, workspace, conversions, currencies)
+    new = Ledger(lines, standing_still(rows, old.rows, setup.frozen(conversions)))
     _replace(connection, workspace, conversions, new, old, currencies)
     if setup.exhaustible:
         mark_due(connection, workspace, _following(setup, conversions, people, known, new.lines, old.lines))
@@ -72,6 +81,13 @@ def _replace(
     store.replace_lines(connection, workspace, conversions, new.of(lines).lines, lines, names)
     store.add_credits(connection, workspace, conversions, new.of(rows).rows)
     store.add_cells(connection, workspace, cells, names)
+
+
+def standing_still(rows: Rows, old: Rows, frozen: Bits) -> Rows:
+    """`rows`, but for frozen conversions the old ones. What they are worth may change, not who earned it."""
+    if not frozen.any():
+        return rows
+    return arranged(joined(taken(rows, ~frozen[rows.owner]), taken(old, frozen[old.owner])))
 
 
 def days(zone: str, at: Ints) -> Ints:

@@ -1,4 +1,4 @@
-"""The months of the event table on PostgreSQL: made ahead, so that nothing waits for one.
+"""The months of the event table on PostgreSQL: made ahead, so that nothing waits for one; dropped when old.
 
 What belongs to no month (a clock far off, a month not made yet) lies in `events_rest`, and is moved when
 its month is made. SQLite has one table; there is nothing to do here.
@@ -14,6 +14,8 @@ from app import db, tables
 AHEAD = 3
 BEHIND = 1
 LOCK_SECONDS = 5  # a report that reads for longer is not made to wait: the next turn tries again
+
+REST = "events_rest"
 
 _start = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,14 +34,46 @@ def make_months_between(connection: Connection, first: int, last: int) -> int:
 def make(connection: Connection, first: int, last: int) -> int:
     if connection.dialect.name != "postgresql":
         return 0
+    patiently(connection)
     db.lock(connection, db.Lock.MONTHS)
-    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-    parts = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass"
-    known = set(connection.scalars(text(parts)))
+    known = _parts(connection)
     missing = [(name, low, high) for name, low, high in _months(first, last) if name not in known]
     for name, low, high in missing:
         _make(connection, name, low, high)
     return len(missing)
+
+
+def drop(connection: Connection, before: int) -> int:
+    """Drop the months that lie wholly before an instant; returns how many."""
+    if connection.dialect.name != "postgresql":
+        return 0
+    db.lock(connection, db.Lock.MONTHS)
+    old = sorted(name for name in _parts(connection) if name != REST and _end(name) <= before)
+    for name in old:
+        connection.execute(text(f"DROP TABLE {name}"))
+    return len(old)
+
+
+def patiently(connection: Connection) -> None:
+    """Wait for others some seconds and no longer, in this transaction."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+
+
+def begin(now: int, months: int) -> int:
+    """The first instant of the month so many months after that of `now` (UTC)."""
+    return _instant(_month(now) + months)
+
+
+def _parts(connection: Connection) -> set[str]:
+    parts = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass"
+    return set(connection.scalars(text(parts)))
+
+
+def _end(name: str) -> int:
+    """The instant at which the month of this part is over."""
+    _, year, month = name.split("_")
+    return _instant(int(year) * 12 + int(month))
 
 
 def _make(connection: Connection, name: str, low: int, high: int) -> None:
@@ -48,7 +82,7 @@ def _make(connection: Connection, name: str, low: int, high: int) -> None:
     connection.execute(text(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS INCLUDING INDEXES)"))
     inside = f"occurred_at >= {low} AND occurred_at < {high}"
     if connection.scalar(select(exists().where(c.occurred_at >= low, c.occurred_at < high))):
-        moved = f"DELETE FROM events_rest WHERE {inside} RETURNING *"  # noqa: S608 - numbers of ours
+        moved = f"DELETE FROM {REST} WHERE {inside} RETURNING *"  # noqa: S608 - numbers of ours
         connection.execute(text(f"WITH moved AS ({moved}) INSERT INTO {name} SELECT * FROM moved"))  # noqa: S608
     connection.execute(text(f"ALTER TABLE {name} ADD CONSTRAINT inside CHECK ({inside})"))  # spares a scan
     connection.execute(

@@ -7,11 +7,14 @@ import numpy as np
 from sqlalchemy import exists, func, select
 
 from app import tables
+from app.events.retention import dropped_before
 from app.metrics import cost
-from app.metrics.catalogue import SCOPES, Metric
+from app.metrics.catalogue import SCOPES, SEGMENT, Metric
 from app.metrics.columns import Column
 from app.metrics.gather import Grid, Prices
+from app.metrics.plan import RAW_TRAFFIC
 from app.metrics.query import Query
+from app.metrics.raw import TOUCH_TEXTS
 from app.metrics.store import Reader
 from app.money import to_decimal
 from app.pricing.exact import total
@@ -130,9 +133,18 @@ def _warnings(reader: Reader, money: Prices) -> list[str]:
         found.append("spend_timezone_differs")
     if reader.plan.answers("credits") and _catching_up(reader):
         found.append("credits_catching_up")
+    if _of_events(reader) and reader.clock.start < dropped_before(reader.connection):
+        found.append("events_dropped")
     if any(d.key == "customer" for d in reader.query.dimensions):
         found.append("customers_not_imported")
     return found
+
+
+def _of_events(reader: Reader) -> bool:
+    """Whether the report reads raw events: by a free text, or traffic by what no rollup knows."""
+    keys = {d.key for d in (*reader.query.dimensions, *(c.dimension for c in reader.conditions))}
+    texts = any(key in TOUCH_TEXTS or key.startswith(SEGMENT) for key in keys)
+    return texts or (reader.plan.answers("traffic") and reader.plan.traffic == RAW_TRAFFIC)
 
 
 def _catching_up(reader: Reader) -> bool:
