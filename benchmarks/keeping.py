@@ -9,12 +9,14 @@ in by the pipeline and the leader. Commands are run as operators run them, with 
 import argparse
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from alembic import command as alembic
@@ -79,12 +81,10 @@ def sizes_of_sqlite(past: Path) -> int:
         show("events and reports of results", f"{facts:,}")
         size = (past / "clicktrail.db").stat().st_size
         show("SQLite, a million events", f"{size / facts * 1e6 / MB:,.0f} MB")
-        names = "SELECT name, tbl_name FROM sqlite_master WHERE type IN ('table', 'index')"
-        owner = dict(connection.execute(text(names)).tuples())
-        by_table: dict[str, int] = {}
-        for name, held in connection.execute(text("SELECT name, sum(pgsize) FROM dbstat GROUP BY name")):
-            by_table[owner.get(name, name)] = by_table.get(owner.get(name, name), 0) + held
     engine.dispose()
+    asked = "SELECT tbl_name, sum(pgsize) FROM dbstat JOIN sqlite_master USING (name) GROUP BY 1"
+    with sqlite3.connect(f"file:{past}/clicktrail.db?mode=ro", uri=True) as plain:  # Python's own has dbstat
+        by_table = dict(plain.execute(asked))
     _largest(by_table, facts)
     return facts
 
@@ -120,20 +120,22 @@ def sizes_of_postgresql(target: stores.Store, facts: int) -> None:
 
 def upgrade(target: stores.Store) -> None:
     """Down to each earlier revision and up again, with all that is there."""
-    known = migrate.revisions()
     engine = target.connect()
     config = Config()
     config.set_main_option("script_location", str(migrate.folder()))
-    for earlier, later in reversed([*zip(known, known[1:], strict=False)]):
-        for act, to in ((alembic.downgrade, earlier), (alembic.upgrade, later)):
-            with timed(f"PostgreSQL, schema {later if act is alembic.downgrade else earlier} -> {to}"):
-                with db.begin(engine) as connection:
-                    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-                    config.attributes["connection"] = connection
-                    act(config, to)
+
+    def go(act: Callable[[Config, str], None], to: str) -> None:
         with db.begin(engine) as connection:
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             config.attributes["connection"] = connection
-            alembic.downgrade(config, earlier)
+            act(config, to)
+
+    for earlier, later in reversed([*pairwise(migrate.revisions())]):
+        with timed(f"PostgreSQL, schema {later} -> {earlier}"):
+            go(alembic.downgrade, earlier)
+        with timed(f"PostgreSQL, schema {earlier} -> {later}"):
+            go(alembic.upgrade, later)
+        go(alembic.downgrade, earlier)
     engine.dispose()
 
 
