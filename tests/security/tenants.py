@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 from sqlalchemy import Connection, Engine, Table, select
 
 from app import db, tables
 from app.deps import now_us
+from app.inbox.sqlite import Queue
 from app.main import Application, create_app
+from app.model import Event, Record
 from app.prepare import workspace_with_keys
 from app.settings import Settings
 from app.workspaces import digest
@@ -211,3 +214,11 @@ def _furnish(town: Town, tenant: Tenant) -> None:
     (refused,) = town.rows(tables.rejected, workspace=tenant.id)
     tenant.things |= {"slug": mine, "key": str(spare["id"]), "order": f"order-{tenant.name}"}
     tenant.things |= {"rejected": str(refused["id"])}
+
+
+def events(folder: Path) -> list[Event]:
+    """What stands in the inbox of a town."""
+    queue = Queue(folder / "inbox")
+    found = [msgspec.msgpack.decode(p, type=Record) for one in queue.read({}, 100_000) for p in one.payloads]
+    queue.close()
+    return [one for one in found if isinstance(one, Event)]
