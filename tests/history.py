@@ -37,7 +37,11 @@ def house_on(url: str) -> House:
 
 def fill(url: str, count: int) -> House:
     """At least `count` events and reports of results; settled."""
-    house = house_on(url)
+    return live(house_on(url), count)
+
+
+def live(house: House, count: int) -> House:
+    """The same in a database that has its workspace."""
     configure(house)
     batch: list[Event] = []
     for one in happenings(count):

@@ -1,0 +1,124 @@
+"""From every schema to the next, with a past, either engine: down and up, killed in its midst, under load."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from app import db, migrate
+from app.pipeline.run import Pipeline
+from tests import engines, history, upgrades
+from tests.conftest import wait_until
+from tests.faults.ledger import Ledger, compare
+from tests.faults.load import Load
+from tests.faults.processes import Service
+from tests.house import NOON, House
+
+LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
+EVENTS, KILLS = (100_000, 20) if LONG else (400, 4)
+FIRST, HEAD = "0001", migrate.revisions()[-1]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A database of today's schema, with a past."""
+    found = engines.url(tmp_path, "past")
+    history.fill(found, EVENTS).engine.dispose()
+    return found
+
+
+# An index on an expression cannot be read back from SQLite; its text is compared in `shape`.
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
+def test_every_step_down_and_up_again_leaves_all_as_it_was(url: str) -> None:
+    known, rows = migrate.revisions(), upgrades.counts(url)
+    shapes = {HEAD: upgrades.shape(url)}
+    for later, earlier in pairwise(reversed(known)):
+        upgrades.go(url, "downgrade", earlier)
+        shapes[earlier] = upgrades.shape(url)
+        upgrades.go(url, "upgrade", later)
+        assert upgrades.shape(url) == shapes[later]
+        upgrades.go(url, "downgrade", earlier)
+    for revision in known[1:]:
+        upgrades.go(url, "upgrade", revision)
+        assert upgrades.shape(url) == shapes[revision]
+    assert upgrades.counts(url) == rows
+    if not engines.POSTGRESQL:  # what 0002 made there is not in tables.py
+        assert upgrades.unlike_the_tables(url) == []
+
+
+@pytest.mark.parametrize("start", ["base", FIRST])
+def test_an_upgrade_killed_anywhere_leaves_the_old_schema_and_is_done_by_the_next_start(
+    url: str, tmp_path: Path, start: str, report: Callable[[str], None]
+) -> None:
+    wanted, rows = upgrades.shape(url), upgrades.counts(url)
+    if start == "base":
+        url, rows = engines.url(tmp_path, "empty"), dict.fromkeys(rows, 0)
+    else:
+        upgrades.go(url, "downgrade", start)
+    before, chance, under_way, cut = upgrades.stands_at(url), random.Random(20261122), 0, 0
+    longest = 0.4 if start == "base" else 0.1
+    for _ in range(KILLS):
+        under_way += upgrades.killed(url, chance.random() * longest)
+        found = upgrades.stands_at(url)
+        assert found in (before, HEAD)
+        cut += found == before
+        if found != before:
+            upgrades.go(url, "downgrade", start)
+    assert migrate.migrate(url) == (before, HEAD)
+    assert upgrades.shape(url) == wanted
+    assert upgrades.counts(url) == rows
+    assert under_way, "it was never killed at work: this shows nothing"
+    told = f"upgrade from {before or 'nothing'} killed {under_way} times at work, {cut} undone"
+    report(f"{told}: the next start did it")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    running = Service(
+        tmp_path / "data", settings={"CLICKTRAIL_DATABASE_URL": engines.url(tmp_path, "served")}
+    )
+    yield running
+    running.stop()
+
+
+def test_an_upgrade_under_load_stops_no_door_and_loses_nothing(
+    service: Service, report: Callable[[str], None]
+) -> None:
+    """The schema goes back beneath a service at work; a SIGHUP, which is how one upgrades, brings it up."""
+    url = service.settings["CLICKTRAIL_DATABASE_URL"]
+    service.open().stop()
+    engine = db.connect(url)
+    history.live(House(engine, Pipeline(engine, lambda: NOON)), EVENTS)
+    engine.dispose()
+    rows = upgrades.counts(url)
+    service.open()
+    with Load(service, clients=3) as load:
+        load.more(50)
+        upgrades.go(url, "downgrade", FIRST)
+        begun = time.time()
+        assert service.process is not None
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: service.log().count('"took_over"') == 2, seconds=120)
+        took = time.time() - begun
+        load.more(50)
+    assert upgrades.stands_at(url) == HEAD
+    accepted = sorted(e.heard_at for e in load.ledger.entries.values() if e.status == "accepted")
+    stall = max(later - earlier for earlier, later in pairwise(accepted))
+    report(
+        f"upgrade of {EVENTS:,} events under load: {took:.1f} s, no door still for longer than {stall:.2f} s"
+    )
+    wait_until(lambda: not harm(load.ledger, url), seconds=60)
+    assert upgrades.counts(url)["events"] > rows["events"]
+
+
+def harm(ledger: Ledger, url: str) -> list[str]:
+    """What was lost, doubled or altered of the ledger; the past is in no ledger."""
+    damage = compare(ledger, url)
+    off = [f"{damage.micros} micro-units off"] if damage.micros else []
+    return damage.lost + damage.twice + damage.altered + off
