@@ -38,7 +38,7 @@ class Story:
         self.skew = chance.choice(CLOCKS)
         self.unit = chance.choice(UNITS)
         self.agent = chance.choice(AGENTS)
-        self.began = crowd.world.now - chance.randrange(2, 25) * DAY
+        self.began = crowd.world.now - chance.randrange(4, 25) * DAY  # before any clock here
         self.value = chance.randrange(1, 10**9)
         self.currency = chance.choice(("EUR", "EUR", "USD"))
         self.order = f"o{number}"
@@ -92,9 +92,7 @@ class Story:
              f"?gclid=G{self.number % 3}", "")
         )  # fmt: skip
         url = "https://shop.example/" + link
-        await self.beacon(
-            [(visit, {"kind": "visit", "url": url}), (view, {"kind": "pageview", "url": url})]
-        )
+        await self.beacon([(visit, {"kind": "visit", "url": url}), (view, {"kind": "pageview", "url": url})])
 
     async def lead(self) -> None:
         entry = self.crowd.entry(f"{self.name}-lead", "lead", "beacon", self.began + 2 * HOUR)

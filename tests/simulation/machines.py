@@ -55,7 +55,7 @@ class Web:
     def __init__(self, machine: Machine, name: str) -> None:
         self.machine, self.name, self.world = machine, name, machine.world
         self.up = False
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they began
 
     def start(self) -> None:
         folder = self.machine.store.path.parent
@@ -74,8 +74,8 @@ class Web:
 
     def run(self, work: Any) -> "asyncio.Task[Any]":
         task = self.world.loop.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.tasks[task] = None
+        task.add_done_callback(lambda done: self.tasks.pop(done, None))
         return task
 
     async def _confirm(self) -> None:
@@ -102,7 +102,7 @@ class Web:
         self.world.note(self.name, "crashes")
         self.up = False
         self.inbox.crash()
-        for task in sorted(self.tasks, key=lambda task: task.get_name()):
+        for task in list(self.tasks):
             task.cancel()
         self.world.loop.call_later(self.world.chance.uniform(0.05, 0.5), self.start)
 
@@ -113,8 +113,10 @@ class Worker:
     def __init__(self, machine: Machine, name: str) -> None:
         self.machine, self.name, self.world = machine, name, machine.world
         self.tasks: list[asyncio.Task[None]] = []
+        self.up = False
 
     def start(self) -> None:
+        self.up = True
         self.context = context = worker.Context(
             engine=self.machine.store.engine,
             pipeline=Pipeline(self.machine.store.engine, self.machine.clock),
@@ -128,9 +130,9 @@ class Worker:
         )
         due: dict[worker.Task, float] = {}
         turns: tuple[tuple[str, Callable[[], bool], float, float], ...] = (
-            ("pipeline", lambda: worker.pipeline_turn(context, self._batch()), 0.03, 0.2),
-            ("leader", lambda: worker.leader_turn(context), 0.2, 0.5),
-            ("tasks", lambda: worker.tasks_turn(context, due), 0.5, 1.0),
+            ("pipeline", lambda: worker.pipeline_turn(context, self._batch()), 0.03, 0.4),
+            ("leader", lambda: worker.leader_turn(context), 0.2, 1.2),
+            ("tasks", lambda: worker.tasks_turn(context, due), 0.5, 1.5),
         )
         self.tasks = [
             self.world.loop.create_task(self._thread(name, turn, (least, most)))
@@ -149,12 +151,15 @@ class Worker:
                     wait = next(taken)
             except Crash:
                 return self.crash()
-            if wait != None or name == "tasks":  # noqa: E711
+            if wait is not None:
                 self.world.note(self.name, f"{name}: {wait}")
             await (self.world.sleep(*pause) if wait is None else asyncio.sleep(wait + 0.001))
 
     def crash(self) -> None:
+        if not self.up:
+            return
         self.world.note(self.name, "crashes")
+        self.up = False
         for task in self.tasks:
             if task is not asyncio.current_task():
                 task.cancel()
@@ -166,5 +171,3 @@ class Bell:
 
     def set(self) -> None:
         pass
-
-

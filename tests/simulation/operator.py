@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
 from app import db, workspaces
 from app.admin import workspace as rows
 from app.campaigns import changes, store
@@ -10,9 +13,6 @@ from app.campaigns.changes import Desk
 from app.model import DAY
 from app.spend import store as spend
 from app.spend.schemas import RateRow
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
-
 from tests.simulation.loop import START, World
 from tests.simulation.store import Store
 
@@ -87,7 +87,9 @@ class Operator:
         drawn = chance.random()
         if drawn < 0.25:
             day = START // DAY - chance.randrange(1, 26)
-            row = RateRow(date=workspaces.to_date(day).isoformat(), currency="USD", rate=f"0.{chance.randrange(70, 99)}")
+            row = RateRow(
+                date=workspaces.to_date(day).isoformat(), currency="USD", rate=f"0.{chance.randrange(70, 99)}"
+            )
             self.world.note("operator", f"rate {row.rate} of day {day}")
             return lambda desk: spend.load_rates(desk, [row])
         if drawn < 0.45:

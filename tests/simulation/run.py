@@ -1,6 +1,7 @@
 """One simulation: everything set up, everything that can go wrong, then peace; and what was found."""
 
 import asyncio
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ class Outcome:
     def __str__(self) -> str:
         said = "\n  ".join(self.findings)
         lines = "\n  ".join(self.trace)
-        return f"seed {self.seed} (CLICKTRAIL_SEED={self.seed} repeats it):\n  {said}\nits last steps:\n  {lines}"
+        repeat = f"CLICKTRAIL_SEED={self.seed} pytest tests/simulation"
+        return f"seed {self.seed} (again: {repeat}):\n  {said}\nits last steps:\n  {lines}"
 
 
 def simulate(seed: int) -> Outcome:
@@ -133,8 +135,6 @@ def _listening(outcome: Outcome) -> Iterator[None]:
             known = {name: str(value)[:200] for name, value in said.items() if name != "event"}
             error = said.get("exc_info")
             if error is True:
-                import traceback
-
                 known["error"] = traceback.format_exc()[-1500:]
             outcome.findings.append(f"logged {said['event']}: {known}")
         raise structlog.DropEvent
