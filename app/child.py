@@ -32,8 +32,9 @@ def web(settings: Settings, arguments: argparse.Namespace) -> None:
     import uvicorn
     import uvloop  # noqa: F401
 
+    from app.connection import Connection
     from app.main import create_app
-    from app.web import Connection, Server
+    from app.web import Server
 
     _as_many_files_as_allowed()
     parent = socket.socket(fileno=arguments.parent)
@@ -101,8 +102,12 @@ def _follow(parent: socket.socket, stop: threading.Event) -> None:
 
 def prepare(settings: Settings, arguments: argparse.Namespace) -> None:
     """Bring the data folder up to date and say what was made."""
+    from app.doctor import ON_START
     from app.prepare import prepare as bring_up_to_date
 
+    for finding in (found for check in ON_START for found in check(settings, time.time_ns() // 1000)):
+        if finding.level != "good":
+            telemetry.logger("child").warning("unsafe", subject=finding.subject, reason=finding.message)
     done = bring_up_to_date(settings, clock=lambda: time.time_ns() // 1000, workspace=arguments.workspace)
     sys.stdout.buffer.write(msgspec.json.encode(done))
 

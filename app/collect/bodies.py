@@ -100,10 +100,11 @@ def _deeper(value: object, limit: int) -> bool:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        for name in found:
-            if names.count(name) > 1:
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
                 found[name] = Impossible("given twice")
+            seen.add(name)
     return found
 
 

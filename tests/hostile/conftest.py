@@ -63,9 +63,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clicktrail]:
 
 
 def with_a_campaign(service: Clicktrail) -> Clicktrail:
-    """Return when the doors know the campaign "spring"."""
+    """Return when the doors know the campaign "spring", whose clicks lead to an address with their sub1."""
     with service.client("admin") as client:
-        said = {"slug": "spring", "landing_url": "https://shop.example/"}
+        said = {"slug": "spring", "landing_url": "https://shop.example/{sub1}"}
         assert client.post("/v1/campaigns", json=said).status_code == 201
         wait_until(lambda: client.get("/c/spring?sub1=probe").status_code == 302)
     return service

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from app import serve, web
+from app import connection, serve, web
 
 
 def patience_without_end() -> None:
@@ -33,19 +33,19 @@ def idle_ones_counted() -> None:
 
 def trailers_taken_for_headers() -> None:
     """What follows a body is added to the headers before it: stock uvicorn."""
-    complete = web.Connection.on_headers_complete
+    complete = connection.Connection.on_headers_complete
 
-    def forgiving(self: web.Connection) -> None:
+    def forgiving(self: connection.Connection) -> None:
         headers = self.headers
         complete(self)
         self.headers = headers
 
-    web.Connection.on_headers_complete = forgiving
+    connection.Connection.on_headers_complete = forgiving
 
 
 def all_parsed_at_once() -> None:
     """Every request of a packet is made ready before the first is answered: stock uvicorn."""
-    web.PIECE = 2**30
+    connection.PIECE = 2**30
 
 
 BUGS: dict[str, Callable[[], None]] = {

@@ -7,12 +7,11 @@ import os
 import time
 from collections.abc import Callable
 
-import psutil
 import pytest
 
 from tests.conftest import Clicktrail, wait_until
 from tests.hostile.crowd import Held, Served, drips, good_client, never_reads, slow_clients
-from tests.hostile.wire import Address, request
+from tests.hostile.wire import Address, request, web
 
 pytestmark = pytest.mark.faults
 
@@ -35,12 +34,6 @@ def rights(service: Clicktrail) -> list[tuple[bytes, int]]:
         (request("GET", "/c/spring"), 302),
         (request("POST", "/v1/events", credential, body=b'{"kind": "pageview"}'), 202),
     ]
-
-
-def web(service: Clicktrail) -> psutil.Process:
-    assert service.process is not None
-    children = psutil.Process(service.process.pid).children()
-    return next(child for child in children if "web" in child.cmdline())
 
 
 async def asked_by_good_ones(

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psutil
+
 from tests.conftest import Clicktrail
 
 HOST = b"Host: localhost\r\n"
@@ -41,6 +43,12 @@ class Heard:
     @property
     def statuses(self) -> list[int]:
         return [answer.status for answer in self.answers]
+
+
+def web(service: Clicktrail) -> psutil.Process:
+    assert service.process is not None
+    children = psutil.Process(service.process.pid).children()
+    return next(child for child in children if "web" in child.cmdline())
 
 
 def free_port() -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 import uvicorn
 
-from app.web import SWEEPS, Connection, Server
+from app.connection import Connection
+from app.web import SWEEPS, Server
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 PATIENCE = 20.0
@@ -30,7 +31,9 @@ async def serving(
     drain_seconds: float, parent: socket.socket | None = None
 ) -> AsyncIterator[tuple[Server, int]]:
     app = Hello()
-    config = uvicorn.Config(app, http=Connection, lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, http=Connection, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=60
+    )
     server = Server(config, app=app, drain_seconds=drain_seconds, request_seconds=PATIENCE, parent=parent)
     bound = socket.create_server(("127.0.0.1", 0))
     port = bound.getsockname()[1]
