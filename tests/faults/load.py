@@ -130,6 +130,7 @@ class Load:
     clients: int = 6
     seed: int = 1
     ledger: Ledger = field(default_factory=Ledger)
+    said: list[Told] = field(default_factory=list)  # everything, as it was said
     enough: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Load":
@@ -189,6 +190,7 @@ class Load:
     def _tell(self, connection: http.client.HTTPConnection, told: Told) -> Answer | None:
         """Send until it is known what became of it; the answer if there was one."""
         entry, ledger = told.entry, self.ledger
+        self.said.append(told)
         ledger.open(entry)
         tried_before = False
         give_up = time.monotonic() + GIVE_UP

@@ -21,7 +21,7 @@ from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import db, disk, serve, web, worker
+from app import db, deps, disk, serve, web, worker
 from app import main as application
 from app.attribution import leader, tasks
 from app.attribution.leader import Notes
@@ -144,6 +144,11 @@ def file_removed_when_closed() -> None:
     segment.Segment.close = tidy
 
 
+def reports_take_every_thread() -> None:
+    """Reports wait for a connection each in a thread, which other routes then lack."""
+    deps.REPORTS = 10_000
+
+
 # --- In the worker ------------------------------------------------------------------------------------
 
 
@@ -228,6 +233,11 @@ def storing_error_swallowed() -> None:
     Pipeline.take = careless
 
 
+def all_files_opened() -> None:
+    """The reader of the inbox opens every file there is."""
+    Queue._most = property(lambda self: sys.maxsize)
+
+
 def notes_taken_before_work() -> None:
     """The leader takes its notes away in one transaction and acts on them in the next."""
 
@@ -297,6 +307,7 @@ BUGS: dict[str, Callable[[], None]] = {
         inbox_synced_now_and_then,
         folders_not_synced,
         unavailable_told_as_accepted,
+        reports_take_every_thread,
         all_kinds_alike,
         leaves_without_draining,
         file_removed_when_closed,
@@ -307,6 +318,7 @@ BUGS: dict[str, Callable[[], None]] = {
         waits_for_ever,
         redirect_asks_the_database,
         storing_error_swallowed,
+        all_files_opened,
         notes_taken_before_work,
         repeats_not_looked_up,
         conflict_taken_for_repeat,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import engines
 from tests.faults.derived import differences
 from tests.faults.ledger import Damage, Ledger, compare
 from tests.faults.load import Load
@@ -16,9 +17,9 @@ from tests.faults.processes import Role, Service, kill
 pytestmark = pytest.mark.faults
 
 SEED = 20261121
-ROUNDS = 20 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 6
+ROUNDS = 20 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 2 if engines.POSTGRESQL else 6
 #: Of each role before the parent is killed too: it waits ever longer before it replaces what keeps dying.
-KILLS_A_ROUND = 5
+KILLS_A_ROUND = 3 if engines.POSTGRESQL else 5
 #: Acknowledgements between two kills; none: what restarts is killed, or two die at once.
 MOMENTS = (0, 0, 1, 20, 100)
 

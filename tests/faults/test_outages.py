@@ -25,7 +25,7 @@ from tests.faults.proxy import Proxy
 pytestmark = pytest.mark.faults
 
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
-AWAY = 600.0 if LONG else 8.0  # seconds
+AWAY = 600.0 if LONG else 6.0  # seconds
 #: Seconds within which whoever needs the database hears that it is away; the machine may be busy.
 HEARD = 4.0
 MOST_GROWTH = 64 * 2**20  # bytes of memory of a process
