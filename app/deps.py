@@ -1,21 +1,23 @@
-"""What a route may ask for: Db (one transaction), Caller (whose key this is), Now, Service.
+"""What a route may ask for: Db (one transaction), Looking (one snapshot), Reading (one for a report), Caller
+(whose key this is), Now, Service.
 
 Db commits *before* the response is sent (`scope="function"`): FastAPI would otherwise run a plain
 `yield` dependency's exit afterwards, and a 2xx would precede its COMMIT.
 """
 
+import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
 from app import db
-from app.errors import Forbidden, Unauthorized
+from app.errors import Forbidden, Unauthorized, Unavailable
 from app.model import Caller, Scope
 from app.workspaces import Snapshots, Workspace, digest
 
@@ -23,6 +25,11 @@ from app.workspaces import Snapshots, Workspace, digest
 def now_us() -> int:
     """The clock of production: microseconds since 1970."""
     return time.time_ns() // 1000
+
+
+#: Reports at work at once: as many as their pool has connections, and a quarter of the threads for routes.
+REPORTS = 10
+REPORT_WAIT = 5.0  # seconds that a report waits for its turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,7 @@ class Service:
     reports: Engine  # metrics: a pool of its own, so that a heavy report cannot starve the rest
     snapshots: Snapshots
     clock: Callable[[], int] = now_us
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS))
 
 
 def service(request: Request) -> Service:
@@ -53,13 +61,37 @@ def transaction(service: ServiceDep) -> Iterator[Connection]:
         service.snapshots.refresh(service.engine)
 
 
-def reading(service: ServiceDep) -> Iterator[Connection]:
+def looking(service: ServiceDep) -> Iterator[Connection]:
+    """One consistent snapshot of the database for management."""
+    with db.reading(service.engine) as connection:
+        yield connection
+
+
+async def turn(service: ServiceDep) -> AsyncIterator[None]:
+    """A report's turn. Waited for without a thread: all routes share the process's few."""
+    try:
+        await asyncio.wait_for(service.turns.acquire(), REPORT_WAIT)
+    except TimeoutError:
+        told = (
+            f"{REPORTS} reports are at work in this process, and this one waited {REPORT_WAIT} s for a turn"
+        )
+        raise Unavailable("reports_busy", told) from None
+    try:
+        yield
+    finally:
+        service.turns.release()
+
+
+def reading(
+    service: ServiceDep, _turn: Annotated[None, Depends(turn, scope="function")]
+) -> Iterator[Connection]:
     """One consistent snapshot of the database for a report."""
     with db.reading(service.reports) as connection:
         yield connection
 
 
 Db = Annotated[Connection, Depends(transaction, scope="function")]
+Looking = Annotated[Connection, Depends(looking, scope="function")]
 Reading = Annotated[Connection, Depends(reading, scope="function")]
 
 

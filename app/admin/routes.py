@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1", tags=["admin"], responses=REFUSALS)
 Id = Annotated[int, Path(ge=1, le=money.LARGEST)]
 
 
-def analyst(caller: deps.Reader, connection: deps.Reading, now: deps.Now) -> Desk:
+def analyst(caller: deps.Reader, connection: deps.Looking, now: deps.Now) -> Desk:
     """A desk for those who may only read: what was refused concerns whoever reads the numbers."""
     return changes.reading_desk(connection, workspace=caller.workspace, key=caller.key, now=now)
 

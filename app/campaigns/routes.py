@@ -24,7 +24,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/v1", tags=["campaigns"], responses=REFUSALS)
 
 
-def reader(caller: deps.Admin, connection: deps.Reading, now: deps.Now) -> Desk:
+def reader(caller: deps.Admin, connection: deps.Looking, now: deps.Now) -> Desk:
     return changes.reading_desk(connection, workspace=caller.workspace, key=caller.key, now=now)
 
 

@@ -21,6 +21,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"description": "No key, or an unknown one."},
     403: {"description": "A key of another scope."},
     413: {"description": "The query is too large."},
+    503: {"description": "Too many reports at once, or no database: come back after Retry-After."},
 }
 _ANSWER = {200: {"model": Report, "content": {"text/csv": {"schema": {"type": "string"}}}}, **_ERRORS}
 

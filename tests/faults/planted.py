@@ -21,6 +21,7 @@ from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
+import app.connection
 from app import db, deps, disk, serve, web, worker
 from app import main as application
 from app.attribution import leader, tasks
@@ -233,6 +234,11 @@ def storing_error_swallowed() -> None:
     Pipeline.take = careless
 
 
+def no_descriptor_spared() -> None:
+    """Connections may take the last descriptor."""
+    app.connection.SPARE = 0
+
+
 def all_files_opened() -> None:
     """The reader of the inbox opens every file there is."""
     Queue._most = property(lambda self: sys.maxsize)
@@ -318,6 +324,7 @@ BUGS: dict[str, Callable[[], None]] = {
         waits_for_ever,
         redirect_asks_the_database,
         storing_error_swallowed,
+        no_descriptor_spared,
         all_files_opened,
         notes_taken_before_work,
         repeats_not_looked_up,
