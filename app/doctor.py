@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 import pysqlite3
-from sqlalchemy import Connection, make_url, select
+from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__, db, migrate, tables
@@ -30,6 +30,13 @@ Level = Literal["good", "warn", "bad"]
 UNSAFE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.s3fs"}
 FORGETFUL = {"tmpfs", "ramfs"}
 MIB = 2**20
+
+#: Settings of PostgreSQL by which a commit is on disk when it is said to be.
+SYNCED = ("fsync", "synchronous_commit", "full_page_writes")
+
+#: Passwords that are tried first; and how many different characters a secret of 32 has at least.
+GUESSED = {"", "admin", "changeme", "change-me", "clicktrail", "password", "postgres", "secret"}
+VARIED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,11 @@ def folder(settings: Settings, _now: int) -> Iterator[Finding]:
         yield Finding("warn", "data", f"others on this machine may read {names}: chmod -R go= {data}")
     else:
         yield Finding("good", "data", f"{data.absolute()}, readable by its owner only")
-    kind = file_system(data.absolute(), Path("/proc/mounts"))
+
+
+def ground(settings: Settings, _now: int) -> Iterator[Finding]:
+    """The file system that the data folder is on, or will be."""
+    kind = file_system(settings.data.absolute(), Path("/proc/mounts"))
     if kind in UNSAFE:
         yield Finding(
             "bad", "file system", f"{kind}: its locks and fsyncs cannot be trusted; use a local disk"
@@ -205,6 +216,33 @@ def database(settings: Settings, now: int) -> Iterator[Finding]:
         yield Finding("warn", "database", behind)
 
 
+def promises(settings: Settings, _now: int) -> Iterator[Finding]:
+    """A PostgreSQL that says "committed" before it is on disk breaks our promise, whatever the inbox does."""
+    if make_url(settings.database).get_backend_name() != "postgresql":
+        return
+    try:
+        with _looking(settings) as connection:
+            found = {name: connection.scalar(text(f"SHOW {name}")) for name in SYNCED}
+    except SQLAlchemyError:
+        return  # `database` says so
+    if off := [f"{name} = {value}" for name, value in found.items() if value == "off"]:
+        told = f"{', '.join(off)}: what is acknowledged may be lost when the database's machine fails"
+        yield Finding("bad", "durability", told)
+    else:
+        yield Finding("good", "durability", f"{', '.join(SYNCED)} are on")
+
+
+def secrets(settings: Settings, _now: int) -> Iterator[Finding]:
+    """Secrets that are quickly guessed."""
+    key = settings.admin_key.get_secret_value() if settings.admin_key else ""
+    if key and len(set(key)) < VARIED:
+        told = "CLICKTRAIL_ADMIN_KEY is quickly guessed: make one with `openssl rand -hex 32`"
+        yield Finding("bad", "secrets", told)
+    url = make_url(settings.database)
+    if url.password is not None and str(url.password).lower() in {*GUESSED, (url.username or "").lower()}:
+        yield Finding("bad", "secrets", "the database's password is one that is tried first: change it")
+
+
 def clock(_settings: Settings, now: int) -> Iterator[Finding]:
     """A clock before this code's own birth is wrong; the monotonic one must run at its pace."""
     built = Path(__file__).stat().st_mtime
@@ -225,5 +263,8 @@ def port(settings: Settings, _now: int) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Settings, int], Iterator[Finding]], ...] = (
-    versions, folder, disk, database, inbox, snapshot, port, clock,
+    versions, folder, ground, disk, database, promises, inbox, snapshot, secrets, port, clock,
 )  # fmt: skip
+
+#: What a start says too, since nobody may ever ask the doctor.
+ON_START = (ground, promises, secrets)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_network
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -233,12 +234,15 @@ def _lifespan(service: Service, doors: Doors, database: str, pulse: Pulse) -> Ca
 
 
 async def _follow(service: Service) -> None:
-    """Keep the snapshot current. A database in trouble leaves it as it is, until it is stale."""
+    """Keep the snapshot current. A database or a file in trouble leaves it as it is, until it is stale."""
     confirming = asyncio.create_task(_confirm(service))
     turn = 0
     while True:
         await asyncio.sleep(POLL_EVERY)
-        service.snapshots.poll()
+        try:
+            service.snapshots.poll()
+        except (OSError, msgspec.MsgspecError) as error:  # no descriptor to be had, a file that was damaged
+            log.warning("snapshot_unreadable", error=type(error).__name__)
         turn += 1
         if turn % CONFIRM_EVERY == 0 and confirming.done():
             confirming = asyncio.create_task(_confirm(service))
@@ -247,7 +251,9 @@ async def _follow(service: Service) -> None:
 async def _confirm(service: Service) -> None:
     try:
         await asyncio.to_thread(service.snapshots.refresh, service.engine)
+        telemetry.DATABASE.set(1)
     except (SQLAlchemyError, OSError) as error:
+        telemetry.DATABASE.set(0)
         log.warning("snapshot_unconfirmed", error=type(error).__name__)
 
 

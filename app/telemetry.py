@@ -25,6 +25,9 @@ INBOX_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
 )
 INBOX_BYTES = Gauge("clicktrail_inbox_bytes", "Bytes in this process's inbox segments.", registry=REGISTRY)
+DATABASE = Gauge(
+    "clicktrail_database_up", "1 when the database answered this process last.", registry=REGISTRY
+)
 READY = Gauge("clicktrail_ready", "1 when records can be accepted.", registry=REGISTRY)
 REFUSED = Gauge(
     "clicktrail_refused", "1 while events of this kind find no room on the disk.", ["kind"], registry=REGISTRY
