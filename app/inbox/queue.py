@@ -32,6 +32,9 @@ MORE = "SELECT 1 FROM records WHERE sequence > ? LIMIT 1"
 ONE = "SELECT crc, record FROM records WHERE sequence = ?"
 LAST = "SELECT max(sequence) FROM records"
 
+SQLITE_ERROR = 1  # no such table, for one: the schema is a record like others
+DAMAGE = {SQLITE_ERROR, 11, 20, 26}  # and: corrupt, of another type, no database
+
 
 DESCRIPTORS_OF_A_FILE = 3  # the file, its log, and the log's index
 DESCRIPTORS_OF_OTHERS = 40  # the database, and what it takes to retire a file
@@ -136,7 +139,7 @@ class Queue:
                 row = connection.execute("SELECT uuid FROM meta").fetchone()
         except sqlite.Error as error:
             self._report(path, inode, error)
-            if said is None or isinstance(error, sqlite.OperationalError):
+            if said is None or not _is_damage(error):
                 connection.close()
                 return None
         if row is not None:
@@ -156,12 +159,9 @@ class Queue:
             return self._salvage(found, start, limit)
         try:
             rows: list[tuple[int, int, bytes]] = found.connection.execute(READ, (start, limit)).fetchall()
-        except sqlite.OperationalError as error:
+        except sqlite.Error as error:
             self._report(found.path, found.inode, error)
-            return None
-        except sqlite.DatabaseError as error:
-            self._report(found.path, found.inode, error)
-            return self._salvage(found, start, limit)
+            return self._salvage(found, start, limit) if _is_damage(error) else None
         short = not rows and (_promise(found) or 0) > start
         if short or any(row[0] != start + n for n, row in enumerate(rows, 1)):
             return self._salvage(found, start, limit)
@@ -210,6 +210,11 @@ class Queue:
         if (path, inode) not in self._reported:
             self._reported.add((path, inode))
             log.error("inbox_file_unreadable", file=path.name, reason=str(reason))
+
+
+def _is_damage(error: sqlite.Error) -> bool:
+    """Is it the file's content that is to blame? Else it may pass: busy, full, not allowed."""
+    return getattr(error, "sqlite_errorcode", SQLITE_ERROR) & 0xFF in DAMAGE
 
 
 def _sound(crc: object, record: object) -> bytes:

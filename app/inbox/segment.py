@@ -10,6 +10,9 @@ failed fsync Linux forgets which pages were dirty, so that a later one reports s
 reached the disk. Therefore a segment that failed is abandoned, never written again: `abandon` first
 overwrites the beginning of what the failed commit left (SQLite's log has one place for the next commit,
 and frames are chained by checksums, so the rest becomes unreadable), then lets go of the file.
+
+After each commit the lock file says how far it went, without an fsync: so that a log that was cut off, or
+is not there any more, or of which SQLite silently ignores all that stands behind a flipped bit, is missed.
 """
 
 import contextlib
@@ -28,6 +31,7 @@ from app import disk
 
 SUFFIX = ".db"
 LOCK = ".lock"
+DAMAGED = ".damaged"
 COMPANIONS = ("", "-wal", "-shm", "-journal")
 
 #: Records of one statement. One statement is one release of the interpreter lock, and needs no BEGIN.
@@ -77,6 +81,7 @@ class Segment:
             unlink(path)
             os.close(lock)
             raise
+        promise(lock, file, 0)
         return cls(path, lock, connection, file)
 
     def write(self, records: Sequence[bytes]) -> int:
@@ -89,6 +94,7 @@ class Segment:
                 last = self._insert(records[start : start + CHUNK])
             self._connection.execute("COMMIT")
         self.size += sum(map(len, records)) + ROW_BYTES * len(records)
+        promise(self._lock, self.file, last)
         return last - len(records) + 1
 
     def _insert(self, records: Sequence[bytes]) -> int:
@@ -126,6 +132,32 @@ def _take(path: Path) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def promise(lock: int, file: bytes, last: int) -> None:
+    """Say in the lock file that all records of `file` up to `last` are on the disk."""
+    said = file + last.to_bytes(8, "big")
+    with contextlib.suppress(OSError):  # a disk that is full to the last byte: nothing depends on it
+        os.pwrite(lock, said + crc32(said).to_bytes(4, "big"), 0)
+
+
+def promised(path: Path) -> tuple[bytes, int] | None:
+    """The uuid of an inbox file and its last record, as its writer said; None: that cannot be read."""
+    try:
+        said = path.with_suffix(LOCK).read_bytes()
+    except OSError:
+        return None
+    if len(said) != 28 or crc32(said[:24]) != int.from_bytes(said[24:], "big"):
+        return None
+    return said[:16], int.from_bytes(said[16:24], "big")
+
+
+def set_aside(path: Path) -> None:
+    """Keep a damaged file out of the way, for who may want to look at it."""
+    for companion in ("-wal", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + companion).rename(path.with_name(path.stem + DAMAGED + companion))
+    unlink(path)
 
 
 def unlink(path: Path) -> None:
