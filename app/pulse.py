@@ -95,11 +95,13 @@ class Pulse:
             except Exception as error:  # noqa: BLE001 (whatever it is: this was no answer)
                 if not self._gone:
                     log.warning("database_silent", error=str(error)[:200])
-                self._gone, self._lost = True, monotonic()
+                self._gone = True
             else:
                 if self._gone:
                     log.info("database_answers")
                 self._gone = False
+            if self.silent:
+                self._lost = monotonic()
             self._asked = math.inf
         close()
 

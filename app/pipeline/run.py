@@ -70,7 +70,7 @@ class Pipeline:
         except Exception as error:
             self.names = slugs.Names()
             self.after = {}
-            if db.passing(error):
+            if isinstance(error, Moved) or db.passing(error):
                 raise  # it says nothing about the batch: again, as it is
             if sum(len(s.sequences) for s in slices) > 1:
                 first, second = _halves(slices)
