@@ -76,7 +76,7 @@ class _Town:
             Machine(world, store, f"m{n}", webs=world.chance.choice((1, 2))) for n in range(machines)
         ]
         self.network = Network(world, self.machines)
-        self.crowd = Crowd(world, self.network, keys, visitors=world.chance.randrange(4, 12))
+        self.crowd = Crowd(world, self.network, keys, visitors=world.chance.randrange(3, 9))
         self.operator = Operator(world, store)
 
     async def live(self, outcome: Outcome) -> None:

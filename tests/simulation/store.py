@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pysqlite3
-from sqlalchemy import Connection, Engine, event, exc
+from sqlalchemy import Engine, event, exc
 
 from app import db
 from tests import engines
 from tests.simulation.loop import World
 
-MEMORY = Path("/dev/shm")
+MEMORY = Path("/dev") / "shm"
 
 
 @cache
@@ -71,8 +71,9 @@ class Store:
         self.world = world
         self.engine = empty("store")
         self.path = folder() / "store.db"
-        self._left = -1  # moments until the fault; negative: none
         self._fault = ""
+        self._statements = 0  # until the fault; 0: none
+        self._commits = 0  # likewise
         event.listen(self.engine, "before_cursor_execute", self._statement)
         self._commit, self.engine.dialect.do_commit = self.engine.dialect.do_commit, self._committing
 
@@ -80,39 +81,41 @@ class Store:
     def turn(self, crash: float = 0.0, abort: float = 0.0) -> Iterator[None]:
         """What a process does at a stretch. With these probabilities it crashes on the way, or a transaction
         of it is not to be."""
-        self._left, self._fault = -1, ""
-        drawn = self.world.chance.random()
+        chance = self.world.chance
+        drawn = chance.random()
         if self.world.faults and drawn < crash + abort:
-            self._fault = "crash" if drawn < crash else self.world.chance.choice(("busy", "gone"))
-            self._left = self.world.chance.randrange(1, self.world.chance.choice((4, 12, 40)))
+            self._fault = "crash" if drawn < crash else chance.choice(("busy", "gone"))
+            if chance.random() < 0.5:
+                self._commits = chance.choice((1, 1, 2))
+            else:
+                self._statements = chance.randrange(1, chance.choice((4, 12, 40)))
         try:
             yield
         finally:
-            self._left = -1
+            self._fault, self._statements, self._commits = "", 0, 0
 
-    def moment(self) -> None:
-        """Between two steps."""
-        if self._left > 0:
-            self._left -= 1
-            if self._left == 0:
-                self.world.note("store", self._fault)
-                if self._fault == "crash":
+    def _statement(self, *_: object) -> None:
+        """Between two statements."""
+        if self._statements:
+            self._statements -= 1
+            if not self._statements:
+                fault, self._fault = self._fault, ""
+                self.world.note("store", fault)
+                if fault == "crash":
                     raise Crash
-                raise exc.OperationalError("", None, _Busy() if self._fault == "busy" else _Gone())
-
-    def _statement(self, connection: Connection, *_: object) -> None:
-        self.moment()
+                raise exc.OperationalError("", None, _Busy() if fault == "busy" else _Gone())
 
     def _committing(self, connection: Any) -> None:
         """COMMIT: before it the transaction can fail; after it, only the word of it can be lost."""
-        if not 0 < self._left <= 2:
+        if self._commits:
+            self._commits -= 1
+        if self._commits or not self._fault or self._statements:
             return self._commit(connection)
-        self._left = -1
-        stands = self.world.chance.random() < 0.5
-        self.world.note("store", f"{self._fault} at COMMIT, which {'stands' if stands else 'failed'}")
+        stands, fault, self._fault = self.world.chance.random() < 0.5, self._fault, ""
+        self.world.note("store", f"{fault} at COMMIT, which {'stands' if stands else 'failed'}")
         if stands:
             self._commit(connection)
-        raise Crash if self._fault == "crash" else _Gone()
+        raise Crash if fault == "crash" else _Gone()
 
     def close(self) -> None:
         event.remove(self.engine, "before_cursor_execute", self._statement)
