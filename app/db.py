@@ -89,7 +89,9 @@ def connect(url: str, *, pool: int = 5, timeout: float = 0, pulse: Pulse | None 
     if parsed.get_backend_name() != "sqlite":
         engine = _connect_postgresql(parsed, pool, timeout, patience=pulse.silence if pulse else 5)
         if pulse:
-            _connect_by(engine, pulse.connect)
+            from app import patient  # needs the driver
+
+            _connect_by(engine, patient.by(pulse))
         return engine
     check_sqlite()
     if parsed.database and not (folder := Path(parsed.database).parent).is_dir():
@@ -111,9 +113,11 @@ def watch(url: str, pulse: Pulse) -> None:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return
+    from app import patient  # needs the driver
+
     engine = _connect_postgresql(parsed, 1, 0, patience=pulse.silence)
     engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-    _connect_by(engine, pulse.connect_own)
+    _connect_by(engine, patient.of(pulse))
 
     def ask() -> None:
         with engine.connect() as connection:

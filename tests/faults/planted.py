@@ -28,7 +28,7 @@ from app.attribution import leader, tasks
 from app.attribution.leader import Notes
 from app.collect import pixel
 from app.errors import Unavailable
-from app.inbox import room, segment
+from app.inbox import queue, room, segment
 from app.inbox.queue import Queue
 from app.inbox.records import Position, Slice
 from app.inbox.sqlite import Inbox
@@ -177,6 +177,16 @@ def database_synced_now_and_then() -> None:
     db.connect = thrifty
 
 
+def file_taken_as_it_is() -> None:
+    """What an inbox file holds is all that it ever held."""
+    queue.promised = lambda path: None
+
+
+def checksums_not_compared() -> None:
+    """What an inbox file holds is what was written."""
+    queue._sound = lambda crc, record: record
+
+
 def cursor_kept_in_memory() -> None:
     """The cursor is written nowhere: a worker started anew begins at the beginning."""
     memory: dict[bytes, int] = {}
@@ -200,7 +210,7 @@ def newest_first() -> None:
 
 def waits_for_ever() -> None:
     """Nobody notices a database that says nothing."""
-    Pulse._overdue = lambda self: False
+    Pulse.overdue = property(lambda self: False)
 
 
 def redirect_asks_the_database() -> None:
@@ -319,6 +329,8 @@ BUGS: dict[str, Callable[[], None]] = {
         file_removed_when_closed,
         cursor_moved_first,
         database_synced_now_and_then,
+        file_taken_as_it_is,
+        checksums_not_compared,
         cursor_kept_in_memory,
         newest_first,
         waits_for_ever,
