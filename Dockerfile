@@ -6,8 +6,8 @@ RUN python -m venv /opt/clicktrail
 ENV PATH=/opt/clicktrail/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # The lock file first: as long as it stays the same, this layer does.
-COPY requirements.lock ./
-RUN pip install --require-hashes -r requirements.lock
+COPY requirements.lock integrations/container/postgres.lock ./
+RUN pip install --require-hashes -r requirements.lock -r postgres.lock
 
 COPY requirements-build.lock pyproject.toml README.md ./
 COPY app ./app
