@@ -1,5 +1,6 @@
 """Leaving and starting again with thousands of records waiting: none is lost, and none is taken twice."""
 
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from tests.faults.processes import Service, held, kill
 
 pytestmark = pytest.mark.faults
 
-WAITING = 2000
+LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
+WAITING = 10_000 if LONG else 2000
 #: Small batches, so that a worker that leaves or dies does so with most of them still waiting.
 BATCHES = {"CLICKTRAIL_BATCH": "50"}
 
@@ -29,11 +31,16 @@ class Outcome:
     before: int  # of them stored when the service had left
 
 
+def pile_up(load: Load) -> None:
+    for _ in range(10):
+        load.more(WAITING // 10)
+
+
 def left(service: Service, scratch: Path, leave: Callable[[Service, psutil.Process], None]) -> Outcome:
     """Let records pile up before a worker that stands still, leave, start again, and let it finish."""
     with held(service, "worker") as worker:
         with Load(service) as load:
-            load.more(WAITING)
+            pile_up(load)
         leave(service, worker)
     service.gone()
     before = service.stored()
@@ -100,7 +107,7 @@ def test_a_service_that_takes_its_inbox_along_is_found_out(
 def interrupted(service: Service, times: int) -> Damage:
     """Kill the worker again and again in the midst of what has piled up."""
     with held(service, "worker"), Load(service) as load:
-        load.more(WAITING)
+        pile_up(load)
     for _ in range(times):
         goal = service.stored() + WAITING // 10
         wait_until(lambda goal=goal: service.stored() >= goal)

@@ -1,6 +1,7 @@
 """One id sent by many at once: it counts once, one sender hears so, and other content is kept aside."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,10 @@ pytestmark = pytest.mark.faults
 
 SENDERS = 64
 IDS = [f"same-{n}" for n in range(8)]
+LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
+MANY, TOGETHER = (10_000, 100) if LONG else (100, 100)
+PROCESSES = "4" if LONG else "2"
+DAY = 700
 SALE = {"kind": "sale", "value": "19.990001", "currency": "EUR"}
 
 
@@ -70,6 +75,77 @@ async def test_of_64_who_send_one_id_at_once_one_is_stored(
     report(
         f"{SENDERS} at once with one id, {len(IDS)} ids, two web processes: 1 stored, the others duplicates"
     )
+
+
+async def told(client: httpx.AsyncClient, events: Sequence[dict[str, str]]) -> list[str]:
+    """Send them as one request; what became of each, once all are stored."""
+    answer = await client.post("/v1/events", params={"wait": "stored"}, json={"events": events})
+    assert answer.status_code == 202, answer.text
+    receipt = answer.json()["receipt"]
+    async with asyncio.timeout(120):
+        while "queued" in answer.json()["outcomes"]:
+            answer = await client.get(f"/v1/receipts/{receipt}")
+    outcomes: list[str] = answer.json()["outcomes"]
+    return outcomes
+
+
+async def test_of_64_who_send_the_same_batches_at_once_each_event_is_stored_once(
+    serve: Callable[..., Service], report: Callable[[str], None]
+) -> None:
+    service = serve(CLICKTRAIL_WEB_PROCESSES=PROCESSES)
+    limits = httpx.Limits(max_connections=SENDERS)
+    async with httpx.AsyncClient(
+        base_url=service.url, headers=service.as_("server"), timeout=60, limits=limits
+    ) as client:
+        for first in range(0, MANY, TOGETHER):
+            batch = [sale(f"many-{n}") for n in range(first, first + TOGETHER)]
+            heard = await asyncio.gather(*(told(client, batch) for _ in range(SENDERS)))
+            for outcomes in zip(*heard, strict=True):
+                assert Counter(outcomes) == {"stored": 1, "duplicate": SENDERS - 1}
+    s = tables.sightings.c
+    with reading(service) as connection:
+        rows = Counter(connection.scalars(select(s.no)))
+    assert rows == {number(1, "id", f"many-{n}"): 1 for n in range(MANY)}
+    report(
+        f"{SENDERS} at once with the same {MANY} ids, {PROCESSES} web processes: "
+        "each 1 stored, the others duplicates, 1 row an id"
+    )
+
+
+def day(size: int) -> list[dict[str, str]]:
+    """A day's events, of all kinds that servers tell."""
+    kinds = ("impression", "click", "visit", "pageview", "lead", "sale", "refund")
+    events = []
+    for n in range(size):
+        kind, visitor = kinds[n % len(kinds)], f"visitor-{n // len(kinds)}"
+        said = {"id": f"day-{n}", "kind": kind, "visitor_id": visitor, "campaign": "spring"}
+        if kind in ("sale", "refund"):
+            said |= {"order_id": f"order-{visitor}", "currency": "EUR"}
+            said["value"] = f"{n % 90 + 1}.000001" if kind == "sale" else "0.500000"
+        events.append(said)
+    return events
+
+
+async def test_a_day_sent_three_times_reads_like_a_day_sent_once(
+    serve: Callable[..., Service], report: Callable[[str], None]
+) -> None:
+    service = serve()
+    asked = {
+        "metrics": ["impressions", "clicks", "leads", "sales", "revenue", "refunds"],
+        "dimensions": ["time:hour", "campaign"],
+        "date_range": "all",
+    }
+    read: list[Any] = []
+    async with httpx.AsyncClient(base_url=service.url, headers=service.as_("admin"), timeout=60) as client:
+        for _ in range(3):
+            await told(client, day(DAY))
+            service.settled()
+            answer = await client.post("/v1/metrics/query", json=asked)
+            assert answer.status_code == 200, answer.text
+            read.append({name: answer.json()[name] for name in ("rows", "totals")})
+    assert read[0]["totals"]["sales"] == DAY // 7
+    assert read[1:] == [read[0], read[0]]
+    report(f"a day of {DAY} events sent three times: the reports read as after the first")
 
 
 async def test_of_two_contents_under_one_id_the_first_stands(
