@@ -10,6 +10,7 @@ import base64
 import binascii
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -27,9 +28,9 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-#: Reports at work at once: as many as their pool has connections, and a quarter of the threads for routes.
-REPORTS = 10
-REPORT_WAIT = 5.0  # seconds that a report waits for its turn
+#: At work at once, as many as their pool has connections: a quarter of the threads for routes each.
+REPORTS = DESKS = 10
+PATIENCE = 5.0  # seconds that a request waits for its turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Service:
     snapshots: Snapshots
     clock: Callable[[], int] = now_us
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS))
+    desks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DESKS))
 
 
 def service(request: Request) -> Service:
@@ -51,7 +53,35 @@ def service(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(service)]
 
 
-def transaction(service: ServiceDep) -> Iterator[Connection]:
+@asynccontextmanager
+async def _in_turn(turns: asyncio.Semaphore, code: str, what: str) -> AsyncIterator[None]:
+    """Wait for one of `turns`, without a thread: all routes share the process's few."""
+    try:
+        await asyncio.wait_for(turns.acquire(), PATIENCE)
+    except TimeoutError:
+        told = f"{what} are at work in this process, and this one waited {PATIENCE} s for a turn"
+        raise Unavailable(code, told) from None
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+async def desk_turn(service: ServiceDep) -> AsyncIterator[None]:
+    async with _in_turn(service.desks, "management_busy", f"{DESKS} management requests"):
+        yield
+
+
+async def report_turn(service: ServiceDep) -> AsyncIterator[None]:
+    async with _in_turn(service.turns, "reports_busy", f"{REPORTS} reports"):
+        yield
+
+
+DeskTurn = Annotated[None, Depends(desk_turn, scope="function")]
+ReportTurn = Annotated[None, Depends(report_turn, scope="function")]
+
+
+def transaction(service: ServiceDep, _turn: DeskTurn) -> Iterator[Connection]:
     """One write transaction, opened at the edge and committed before the response."""
     with db.begin(service.engine) as connection:
         db.lock(connection, db.Lock.SETTINGS)  # what a route looked up still holds when it writes
@@ -61,30 +91,13 @@ def transaction(service: ServiceDep) -> Iterator[Connection]:
         service.snapshots.refresh(service.engine)
 
 
-def looking(service: ServiceDep) -> Iterator[Connection]:
+def looking(service: ServiceDep, _turn: DeskTurn) -> Iterator[Connection]:
     """One consistent snapshot of the database for management."""
     with db.reading(service.engine) as connection:
         yield connection
 
 
-async def turn(service: ServiceDep) -> AsyncIterator[None]:
-    """A report's turn. Waited for without a thread: all routes share the process's few."""
-    try:
-        await asyncio.wait_for(service.turns.acquire(), REPORT_WAIT)
-    except TimeoutError:
-        told = (
-            f"{REPORTS} reports are at work in this process, and this one waited {REPORT_WAIT} s for a turn"
-        )
-        raise Unavailable("reports_busy", told) from None
-    try:
-        yield
-    finally:
-        service.turns.release()
-
-
-def reading(
-    service: ServiceDep, _turn: Annotated[None, Depends(turn, scope="function")]
-) -> Iterator[Connection]:
+def reading(service: ServiceDep, _turn: ReportTurn) -> Iterator[Connection]:
     """One consistent snapshot of the database for a report."""
     with db.reading(service.reports) as connection:
         yield connection
