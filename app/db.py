@@ -223,15 +223,29 @@ def leading(connection: Connection) -> bool:
 
 
 def passing(error: BaseException) -> bool:
-    """Does the error say nothing of what was written, only of the database: gone, busy, full?"""
+    """Does the error say nothing of what was written, only of the database: gone, busy, full, damaged?"""
     if isinstance(error, exc.InterfaceError | exc.TimeoutError):
         return True
     if not isinstance(error, exc.DBAPIError):
         return False
+    if damaged(error):
+        return True
     state = getattr(error.orig, "sqlstate", None)
     if state is None:  # SQLite; or PostgreSQL did not get to answer
         return isinstance(error, exc.OperationalError)
     return state[:2] in _PASSING
+
+
+def damaged(error: BaseException) -> bool:
+    """Is it the disk that spoilt what the database had stored?"""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (
+        pysqlite3.SQLITE_CORRUPT,
+        pysqlite3.SQLITE_NOTADB,
+    ):
+        return True
+    return getattr(error.orig, "sqlstate", None) in ("XX001", "XX002")
 
 
 def raced(error: BaseException) -> bool:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__, db, migrate, tables
 from app.inbox.room import NEEDED, Room, judged
+from app.inbox.segment import DAMAGED
 from app.model import SECOND, Record
 from app.settings import Settings
 
@@ -30,6 +31,7 @@ Level = Literal["good", "warn", "bad"]
 UNSAFE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.s3fs"}
 FORGETFUL = {"tmpfs", "ramfs"}
 MIB = 2**20
+CHECK_SECONDS = 20  # of looking for damage: all of a large database takes as long as reading it
 
 #: Settings of PostgreSQL by which a commit is on disk when it is said to be.
 SYNCED = ("fsync", "synchronous_commit", "full_page_writes")
@@ -178,6 +180,32 @@ def _looking(settings: Settings) -> Iterator[Connection]:
         engine.dispose()
 
 
+def damage(settings: Settings, _now: int) -> Iterator[Finding]:
+    """What the disk has spoilt: inbox files that were kept aside, a database whose structure is broken."""
+    if aside := sorted(path.name for path in settings.inbox.glob(f"*{DAMAGED}")):
+        lost = "held records that could not be read: these are among the rejected, as `unreadable`"
+        yield Finding("bad", "damage", f"{len(aside)} inbox files {lost}. Look at the disk; {aside[0]} ...")
+    url = make_url(settings.database)
+    if url.get_backend_name() != "sqlite" or _missing(settings):
+        return
+    until = time.monotonic() + CHECK_SECONDS
+    with closing(
+        pysqlite3.connect(f"{Path(url.database or '').absolute().as_uri()}?mode=ro", uri=True)
+    ) as one:
+        one.set_progress_handler(lambda: time.monotonic() > until, 100_000)
+        try:
+            said = [str(row[0]) for row in one.execute("PRAGMA quick_check(3)")]
+        except pysqlite3.OperationalError:
+            said = [] if time.monotonic() > until else ["it cannot be read"]
+        except pysqlite3.DatabaseError as error:
+            said = [str(error)]
+    if said in ([], ["ok"]):
+        whole = "no fault found" if said else f"no fault found in the {CHECK_SECONDS} s it was looked at"
+        yield Finding("good", "damage", whole)
+    else:
+        yield Finding("bad", "damage", f"restore a backup of the database: {'; '.join(said)}")
+
+
 def snapshot(settings: Settings, now: int) -> Iterator[Finding]:
     if not settings.snapshot.exists():
         yield Finding("warn", "snapshot", "not written yet: no door knows a key before it is")
@@ -263,7 +291,7 @@ def port(settings: Settings, _now: int) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Settings, int], Iterator[Finding]], ...] = (
-    versions, folder, ground, disk, database, promises, inbox, snapshot, secrets, port, clock,
+    versions, folder, ground, disk, database, damage, promises, inbox, snapshot, secrets, port, clock,
 )  # fmt: skip
 
 #: What a start says too, since nobody may ever ask the doctor.

@@ -7,7 +7,7 @@ parent never holds the database open. Keys are returned once, here; only their d
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, exc, select, update
 
 from app import db, disk, tables
 from app.migrate import migrate
@@ -35,7 +35,12 @@ def prepare(settings: Settings, *, clock: Callable[[], int], workspace: str = ""
     """
     for folder in (settings.data, settings.inbox):
         disk.make_folder(folder)
-    _, schema = migrate(settings.database)
+    try:
+        _, schema = migrate(settings.database)
+    except exc.DBAPIError as error:
+        if not db.damaged(error):
+            raise
+        raise RuntimeError(f"the database is damaged ({error.orig}): restore a backup of it") from error
     engine = db.connect(settings.database, pool=1)
     try:
         with db.begin(engine) as connection:

@@ -44,7 +44,7 @@ DESCRIPTORS_OF_OTHERS = 40  # the database, and what it takes to retire a file
 class _File:
     """A file being read. `floor`: all up to this sequence is surely committed elsewhere.
 
-    `last` is that of a damaged file: what it should hold.
+    `last`: what a file should hold that is only to be read record by record.
     """
 
     path: Path
@@ -53,6 +53,7 @@ class _File:
     file: bytes
     floor: int
     last: int | None = None
+    damaged: bool = False
 
 
 class Queue:
@@ -165,7 +166,7 @@ class Queue:
         short = not rows and (_promise(found) or 0) > start
         if short or any(row[0] != start + n for n, row in enumerate(rows, 1)):
             return self._salvage(found, start, limit)
-        return [(sequence, _sound(crc, record)) for sequence, crc, record in rows]
+        return self._looked_at(found, [(sequence, _sound(crc, record)) for sequence, crc, record in rows])
 
     def _salvage(self, found: _File, start: int, limit: int) -> list[tuple[int, bytes]] | None:
         """Read record by record, if the file is closed: what is read while it is written may look odd."""
@@ -178,11 +179,14 @@ class Queue:
             rows = [(sequence, _one(found, sequence)) for sequence in wanted]
         finally:
             os.close(lock)
-        unreadable = sum(not payload for _, payload in rows)
-        if found.last is None and unreadable:
-            found.last = last
+        found.last = last
+        return self._looked_at(found, rows)
+
+    def _looked_at(self, found: _File, rows: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        if not found.damaged and (unreadable := [sequence for sequence, payload in rows if not payload]):
+            found.damaged = True
             log.error(
-                "inbox_file_damaged", file=found.path.name, after=start, last=last, unreadable=unreadable
+                "inbox_file_damaged", file=found.path.name, first=unreadable[0], unreadable=len(unreadable)
             )
         return rows
 
@@ -193,14 +197,13 @@ class Queue:
             return
         try:
             # Asked under the lock: an owner that died a moment ago may have written until then.
-            if found.last is not None:
-                left = found.floor < found.last
-            else:
+            left = found.floor < (_promise(found) or 0 if found.last is None else found.last)
+            if found.last is None and not left:
                 left = found.connection.execute(MORE, (found.floor,)).fetchone() is not None
             if not left:
                 found.connection.close()
                 self._files.pop(found.path, None)
-                (unlink if found.last is None else set_aside)(found.path)
+                (set_aside if found.damaged else unlink)(found.path)
         except sqlite.Error as error:
             self._report(found.path, found.inode, error)
         finally:

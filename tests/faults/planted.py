@@ -210,7 +210,7 @@ def newest_first() -> None:
 
 def waits_for_ever() -> None:
     """Nobody notices a database that says nothing."""
-    Pulse.overdue = property(lambda self: False)
+    Pulse.impatient = lambda self: False
 
 
 def redirect_asks_the_database() -> None:
