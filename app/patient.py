@@ -57,7 +57,7 @@ def of(pulse: Pulse) -> Callable[..., Patient]:
 
     def connect(*arguments: Any, **options: Any) -> Patient:
         made = Patient.connect(*arguments, **options)
-        made.hopeless = lambda: pulse.overdue
+        made.hopeless = pulse.impatient
         return made
 
     return connect

@@ -27,18 +27,20 @@ class Pulse:
     def __init__(self, silence: float) -> None:
         self.silence = silence
         self._asked = math.inf  # when the question was put that has no answer yet
+        self._overdue = False
         self._gone = False
         self.lost = -math.inf
         self._stop = threading.Event()
 
     @property
     def silent(self) -> bool:
-        return self._gone or self.overdue
+        return self._gone or self._overdue
 
-    @property
-    def overdue(self) -> bool:
-        """Whether the question at hand has waited too long for its answer."""
-        return monotonic() - self._asked > self.silence
+    def impatient(self) -> bool:
+        """Whether the question at hand has waited too long. Asked when nothing has come for a while, and only
+        then: by the clock alone, a process that was kept from running would blame the server."""
+        self._overdue = monotonic() - self._asked > self.silence
+        return self._overdue
 
     def watch(self, ask: Callable[[], object], close: Callable[[], object]) -> None:
         """Ask, in a thread of its own: `ask` fails, by whatever error, when there is no answer."""
@@ -62,5 +64,5 @@ class Pulse:
                 self._gone = False
             if self.silent:
                 self.lost = monotonic()
-            self._asked = math.inf
+            self._asked, self._overdue = math.inf, False
         close()

@@ -114,5 +114,5 @@ def test_deaths_of_the_server_and_its_processes_cost_nothing(
 def test_the_ledger_tells_a_service_that_loses_by_the_servers_death(
     serve_afar: Callable[..., Service], postgres: engines.Server, tmp_path: Path
 ) -> None:
-    service = serve_afar("cursor_moved_first")
-    assert suffered(service, postgres, tmp_path, (crashed,), 3).damage.lost
+    service = serve_afar("storing_error_swallowed")
+    assert suffered(service, postgres, tmp_path, (crashed,), 2).damage.lost
