@@ -7,12 +7,13 @@ the others waiting. On PostgreSQL writers run side by side; where that would be 
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import IntEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, islice
 from math import ceil
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,9 @@ SAFE_SQLITE = (3, 51, 3)
 #: Fewer rows than this PostgreSQL takes by INSERT: what COPY needs around it would cost more.
 FEW = 200
 
+#: SQLite: milliseconds to wait for a lock; instructions between two looks at the deadline, some 2 ms.
+BUSY, LOOK_EVERY = 15_000, 100_000
+
 #: Rows that `integers` fetches at a time: few, so that their tuples are used again while still in cache.
 BLOCK = 500
 
@@ -82,8 +86,9 @@ class Lock(IntEnum):
 def connect(url: str, *, pool: int = 5, timeout: float = 0, pulse: Pulse | None = None) -> Engine:
     """An engine for `url`, with the house's settings for durability on every connection.
 
-    `pool`: connections kept; as many again may be opened under load. On PostgreSQL: `timeout`, the seconds
-    a statement may take (0: any time); `pulse`, by which connections to a server that is gone are given up.
+    `pool`: connections kept; as many again may be opened under load. `timeout`: the seconds a statement, on
+    SQLite a transaction, may take (0: any time). `pulse`: by which connections to a PostgreSQL that is gone
+    are given up.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
@@ -105,6 +110,8 @@ def connect(url: str, *, pool: int = 5, timeout: float = 0, pulse: Pulse | None 
     )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
+    if timeout:
+        event.listen(engine, "begin", partial(_set_deadline, timeout))
     return engine
 
 
@@ -173,7 +180,7 @@ def _on_connect(connection: Any, _record: object) -> None:
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",  # NORMAL loses everything since the last checkpoint at a power cut
-        "busy_timeout=15000",
+        f"busy_timeout={BUSY}",
         "cache_size=-65536",
         "temp_store=MEMORY",
         "journal_size_limit=67108864",
@@ -185,6 +192,35 @@ def _on_connect(connection: Any, _record: object) -> None:
 def _on_begin(connection: Connection) -> None:
     write = connection.get_execution_options().get("write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _set_deadline(seconds: float, connection: Connection) -> None:
+    """Interrupt what this transaction does after so long: as long as it reads, the log cannot begin anew."""
+    deadline = monotonic() + seconds
+    raw: Any = connection.connection.dbapi_connection
+    raw.set_progress_handler(lambda: monotonic() > deadline, LOOK_EVERY)
+
+
+def restart_log(engine: Engine, *, most: int, patience: float) -> int:
+    """SQLite: begin the log anew when it has more than `most` bytes; its size before.
+
+    SQLite does so by itself when nobody reads. Of reports that overlap one always does, and the log would
+    grow without end: this lets no writer in for at most `patience` seconds, until those who read have
+    read. Those who come meanwhile need no log.
+    """
+    path = engine.url.database
+    if engine.dialect.name != "sqlite" or path is None or not Path(f"{path}-wal").exists():
+        return 0
+    size = Path(f"{path}-wal").stat().st_size
+    if size > most:
+        with closing(engine.raw_connection()) as pooled:
+            raw: Any = pooled.dbapi_connection
+            try:
+                raw.execute(f"PRAGMA busy_timeout={round(patience * 1000)}").close()
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={BUSY}").close()
+    return size
 
 
 @contextmanager

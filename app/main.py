@@ -68,7 +68,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 SILENCE = 1.5  # seconds that PostgreSQL may say nothing before requests that need it are told so
-REPORT_SECONDS = 60  # that a report's select may take (PostgreSQL)
+REPORT_SECONDS = 60  # that a report may take
 MOST_BYTES = 2 * 2**20  # of a body for the framework, which reads it before it asks for a key
 POLL_EVERY = 0.5  # seconds between looks at the snapshot file
 CONFIRM_EVERY = 4  # polls between confirmations of the snapshot against the database
@@ -107,9 +107,27 @@ class Application:
                 await door(self.doors, scope, receive, send)
             else:
                 policy = [] if path == self.framework.docs_url else [CLOSED_POLICY]
-                await self.framework(scope, receive, _adding(send, HEADERS + policy))
+                await self.framework(scope, _bounded(scope, receive), _adding(send, HEADERS + policy))
         except Exception as error:  # noqa: BLE001 (the request loop)
             await _crashed(scope, send, error)
+
+
+def _bounded(scope: ASGIScope, receive: Receive) -> Receive:
+    """`receive` up to MOST_BYTES. The framework has such a limit, but answers in its own words."""
+    said = dict(scope["headers"]).get(b"content-length", b"0")
+    left = MOST_BYTES - int(said) if said.isdigit() else -1
+    left = min(left, 0) or MOST_BYTES
+
+    async def receiving() -> Message:
+        nonlocal left
+        message = await receive() if left >= 0 else {}
+        left -= len(message.get("body", b""))
+        if left < 0:
+            told = f"a body may have at most {MOST_BYTES} bytes"
+            raise HTTPException(413, told, headers={"Connection": "close"})
+        return message
+
+    return receiving
 
 
 def _adding(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
@@ -184,7 +202,6 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     )
     framework = FastAPI(
         title="Clicktrail",
-        max_body_size=MOST_BYTES,
         strict_content_type=False,  # `curl -d` says form; what it sends is JSON
         redirect_slashes=False,  # it would lead to whatever host the request names
         docs_url="/docs" if settings.docs else None,
@@ -316,9 +333,9 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
-    """The framework's own 400 (of a body), 404 and 405, in the shape of all errors."""
+    """The framework's own 400 and 413 (of a body), 404 and 405, in the shape of all errors."""
     assert isinstance(error, HTTPException)
-    codes = {400: "not_json", 404: "not_found", 405: "method_not_allowed"}
+    codes = {400: "not_json", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
     code = codes.get(error.status_code, "http_error")
     body = {"error": {"code": code, "message": str(error.detail), "docs": f"docs/errors.md#{code}"}}
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)

@@ -44,6 +44,8 @@ IDLE_SECONDS = 0.03
 FULL = 1_000  # records of a batch after which more is taken at once
 RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 RECEIPT_DAYS = 7
+MOST_LOG = 64 * 2**20  # bytes of SQLite's log after which it is begun anew
+LOG_PATIENCE = 2.0  # seconds that writers wait for it at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,13 @@ def drop_old_events(context: Context) -> None:
         log.info("old_events_deleted", count=dropped)
 
 
+def restart_log(context: Context) -> None:
+    """Reports that overlap keep SQLite's log from ever beginning anew."""
+    size = db.restart_log(context.engine, most=MOST_LOG, patience=LOG_PATIENCE)
+    if size > 2 * MOST_LOG:
+        log.warning("log_long", bytes=size)
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     every: float  # seconds
@@ -117,6 +126,7 @@ class Task:
 TASKS: tuple[Task, ...] = (
     Task(1, refresh_snapshot),
     Task(1, replay),
+    Task(15, restart_log),
     Task(3600, forget_receipts),
     Task(3600, make_months),
     Task(10, drop_old_events),
