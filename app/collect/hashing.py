@@ -18,12 +18,14 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _PHONE_NOISE = re.compile(r"[\s\-().\u00a0\u200e\u200f\u202a-\u202e/]")
 _DOTLESS = ("gmail.com", "googlemail.com")
 
-#: user:password@ in front of a host; and what looks like an address, however often encoded. Every
-#: repetition is bounded, so that no URL takes long.
+#: user:password@ in front of a host.
 _USERINFO = re.compile(r"(?<=//)[^/?#@]{0,500}@")
-_IN_URL = re.compile(
-    r"(?:[\w.!$'*+~-]|%(?:25){0,3}2[be]){1,64}(?:@|%(?:25){0,3}40)[\w.-]{1,250}\.\w{2,24}", re.IGNORECASE
-)
+
+#: What looks like an address, however often encoded: the @ with its host, and, read backwards from there,
+#: the name. In two steps, as a name looked for first is looked for again from each of its characters.
+_AT_HOST = re.compile(r"(?:@|%(?:25){0,3}40)[\w.-]{1,250}\.\w{2,24}", re.IGNORECASE)
+_EMAN = re.compile(r"(?:[be]2(?:52){0,3}%|[\w.!$'*+~-]){1,64}", re.IGNORECASE)
+_FAR = 64 * len("%2525252e")
 
 
 def emails(address: str) -> dict[str, str] | None:
@@ -66,7 +68,15 @@ def scrubbed(url: str) -> str:
     """The URL without e-mail addresses and credentials."""
     if "@" not in url and "40" not in url:
         return url
-    return _IN_URL.sub("(email)", _USERINFO.sub("", url))
+    url = _USERINFO.sub("", url)
+    kept, done = [], 0
+    for found in _AT_HOST.finditer(url):
+        at = found.start()
+        name = _EMAN.match(url[max(done, at - _FAR) : at][::-1])
+        if name is not None:
+            kept += [url[done : at - name.end()], "(email)"]
+            done = found.end()
+    return "".join(kept) + url[done:]
 
 
 def _sha256(text: str) -> str:
