@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import exc, text
 
 from app import db, migrate, tables
+from app.pipeline import run
 from app.pipeline.run import Pipeline
 from tests import engines
 from tests.conftest import wait_until
@@ -83,8 +84,11 @@ def test_what_is_in_trouble_is_told_from_what_is_wrong(house: House) -> None:
     assert not db.raced(raising("22021"))
 
 
-def test_two_batches_that_wait_for_one_another_are_both_stored(house: House) -> None:
-    """A deadlock is made: each holds what the other wants; the victim is tried again by itself."""
+def deadlocked(house: House) -> int:
+    """Send one event into a deadlock, as its victim; how often it was tried.
+
+    Each of the two holds what the other wants.
+    """
     held, wanted = threading.Event(), threading.Event()
 
     def other() -> None:
@@ -117,5 +121,28 @@ def test_two_batches_that_wait_for_one_another_are_both_stored(house: House) -> 
     finally:
         Pipeline._commit = taken  # type: ignore[method-assign]
         thread.join()
-    assert len(attempts) == 2
+    return len(attempts)
+
+
+def test_two_batches_that_wait_for_one_another_are_both_stored(house: House) -> None:
+    assert deadlocked(house) == 2
     assert len(house.rows(tables.events)) == 1
+
+
+def test_a_pipeline_that_does_not_try_again_is_found_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "RACES", 1)
+    with pytest.raises(exc.OperationalError, match="deadlock"):
+        deadlocked(house)
+    assert house.rows(tables.events) == []
+
+
+def test_a_pipeline_that_takes_a_deadlock_for_poison_is_found_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "RACES", 1)
+    monkeypatch.setattr(db, "passing", lambda error: False)
+    deadlocked(house)
+    assert house.rows(tables.events) == []
+    assert len(house.rows(tables.rejected)) == 1
