@@ -11,7 +11,7 @@ import re
 import resource
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 MOST_ADDRESS = 32 * 1024  # bytes of a URL
 MOST_HEAD = 64 * 1024  # bytes of a head: its URL and its headers
 MOST_HEADERS = 100
+MOST_IGNORED = 2 * 2**20  # bytes that are thrown away of a body that was refused
 PIECE = 8 * 1024  # bytes that are parsed at a time: what follows waits while a request waits for its turn
 LEAST_READ = 64 * 1024  # bytes of an answer that a client must take in the time it may take for a request
 AUTHORITY = re.compile(rb"https?://(?:[^/?#@]*@)?([^/?#@]+)", re.IGNORECASE)  # of an absolute address
@@ -51,12 +52,17 @@ def _leaves_enough(descriptor: int) -> bool:
 
 class Outgoing:
     """A connection's transport that sends a response's head together with its body: one system call, not
-    two, which are a quarter of a pixel's time. What is held goes out when the response is complete."""
+    two, which are a quarter of a pixel's time. What is held goes out when the response is complete.
+
+    Closing while the client still sends would reset the connection, and the answer might be lost with it:
+    then only our side ends, and what comes is thrown away for a while."""
 
     __slots__ = (
         "_abort",
         "_close",
+        "_end",
         "_head",
+        "_unfinished",
         "_write",
         "get_extra_info",
         "get_write_buffer_size",
@@ -65,10 +71,12 @@ class Outgoing:
         "resume_reading",
     )
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, unfinished: Callable[[], bool]) -> None:
         self._head = b""
+        self._unfinished = unfinished
         self._write = transport.write
         self._close = transport.close
+        self._end = transport.write_eof
         self._abort = transport.abort
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
@@ -91,13 +99,22 @@ class Outgoing:
             self.write(b"")
 
     def close(self) -> None:
+        """Hang up; the second time at once."""
         self.flush()
-        self._close()
+        if self._unfinished() and not self.is_closing():
+            self.is_closing = _yes
+            self._end()
+        else:
+            self._close()
 
     def abort(self) -> None:
         """A reset: what is unread is forgotten, by the kernel too, which would keep it for minutes."""
         self.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._abort()
+
+
+def _yes() -> bool:
+    return True
 
 
 class Connection(HttpToolsProtocol):
@@ -108,12 +125,13 @@ class Connection(HttpToolsProtocol):
     cycle: Any  # the latest request and its response; None before the first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Outgoing(transport))  # type: ignore[arg-type]
+        super().connection_made(Outgoing(transport, self._unfinished))  # type: ignore[arg-type]
         self.url = b""
         self._unparsed = NOTHING
         self._strays = 0  # bytes since the last that were part of a whole head, or of a body
         self._refusal: tuple[int, str, str] | None = None
         self._idle = False  # whether all that was asked is answered
+        self._answered_early = False  # whether a body is still to come of a request that has its answer
         self._requests = 0
         self._awaited: tuple[str, int] | None = None
         self._awaited_since = 0.0
@@ -124,7 +142,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._idle = False
-        if self._unparsed or len(data) > PIECE:
+        if self._refusal is not None or self.transport.is_closing():
+            self._strays += len(data)
+            if self._strays > MOST_IGNORED:
+                self.transport.close()
+        elif self._unparsed or len(data) > PIECE:
             self._unparsed = memoryview(bytes(self._unparsed) + data)
             self._parse_on()
         else:
@@ -140,9 +162,6 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _parse(self, data: bytes | memoryview) -> None:
-        if self._refusal is not None or self.transport.is_closing():
-            self._unparsed = NOTHING
-            return
         self._strays += len(data)
         try:
             self.parser.feed_data(data)
@@ -151,12 +170,16 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(INVALID)
         else:
-            if self._strays > MOST_HEAD:
+            if self._strays > MOST_HEAD and self._answered_early:
+                self._unparsed = NOTHING
+                self.transport.close()
+            elif self._strays > MOST_HEAD:
                 self._refuse(TOO_LONG if len(self.url) > MOST_ADDRESS else TOO_MUCH)
 
     def on_message_begin(self) -> None:
         self._strays = 0
         self._requests += 1
+        self._answered_early = False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -188,15 +211,25 @@ class Connection(HttpToolsProtocol):
         return True
 
     def on_body(self, body: bytes) -> None:
-        self._strays = 0
-        super().on_body(body)
+        if not self.cycle.response_complete:
+            self._strays = 0
+            super().on_body(body)
+
+    def _unfinished(self) -> bool:
+        """Whether the client is still sending what it has got its answer to."""
+        if self._refusal is not None:
+            return self._refusal is not SLOW
+        return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but that no timer is set for each request: the server looks at all connections."""
         self.transport.flush()  # the head of an answer without a body
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            if self._unfinished():
+                self.flow.resume_reading()  # to throw it away
             return
+        self._answered_early = self.cycle.response_complete and self.cycle.more_body
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
@@ -241,6 +274,8 @@ class Connection(HttpToolsProtocol):
         lines = b"".join(b"%s: %s\r\n" % header for header in head)
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body.encode())
         self.transport.close()
+        if self._unfinished():
+            self.flow.resume_reading()  # to throw away what comes
 
     # --- Patience -----------------------------------------------------------------------------------
 

@@ -39,7 +39,9 @@ async def read(
         chunks.append(chunk)
         if not message.get("more_body"):
             break
-    return _decompressed(b"".join(chunks), headers.get(b"content-encoding", b"").strip().lower(), limit)
+    body = b"".join(chunks)
+    chunks.clear()  # or it is held twice while it is unpacked
+    return _decompressed(body, headers.get(b"content-encoding", b"").strip().lower(), limit)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -202,6 +202,8 @@ async def answer(
     send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], kind: bytes = b"application/json"
 ) -> None:
     """One whole response."""
+    if status == 413:
+        headers = (*headers, (b"connection", b"close"))  # the rest of the body is not going to be read
     await send(
         {
             "type": "http.response.start",
@@ -221,8 +223,6 @@ async def answer(
 async def complain(send: Send, error: ClicktrailError, *headers: tuple[bytes, bytes]) -> None:
     """An error as API.md shows errors."""
     extra = [*headers, *again(error)]
-    if error.status == 413 or error.status == 408:
-        extra.append((b"connection", b"close"))  # the rest of the body is not going to be read
     await answer(send, error.status, to_json(error.body()), *extra)
 
 

@@ -43,7 +43,7 @@ EDGES: dict[str, tuple[bytes, list[int], list[int]]] = {
     "length after a tab": (SENT + b"Content-Length\t: 0\r\n\r\n{hidden}", *BAD),
     "length before a colon's space": (SENT + b"Content-Length : {length}\r\n\r\n{hidden}", *BAD),
     "unknown encoding": (SENT + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{hidden}", *BAD),
-    "chunked, identity": (SENT + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{hidden}", *BAD),
+    "chunked, identity": (SENT + b"Transfer-Encoding: chunked, identity\r\n\r\n{hidden}", *BAD),
     "chunked twice": (CHUNKS + CHUNKED + b"\r\n0\r\n\r\n{hidden}", *BAD),
     "chunked in HTTP/1.0": (POST.replace(b"1.1", b"1.0") + HOST + CHUNKED + b"\r\n0\r\n\r\n{hidden}", [400, 401], [400]),
     "vertical tab in encoding": (SENT + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n{hidden}", *BAD),
