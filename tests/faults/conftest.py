@@ -23,14 +23,17 @@ ON_POSTGRESQL = {
     "test_kills.py": ("test_kills_of",),
     "test_outages.py": ("test_",),
     "test_poison.py": ("test_poison_costs_only_itself_wherever_it_stands[of no known kind",),
+    "test_power_cuts_of_a_server.py": ("test_",),
     "test_replies.py": ("test_lost_answers",),
     "test_restarts.py": ("test_what_waits_when_the_service_leaves_is_taken_up_when_it_is_back[crashed",),
-    "test_same_id.py": ("test_of_",),
+    "test_same_id.py": ("test_of_two_contents",),
     "test_server_crashes.py": ("test_",),
     "test_slow_database.py": ("test_",),
 }
 #: What only a server can suffer.
-NOT_ON_SQLITE = {"test_outages.py", "test_server_crashes.py", "test_slow_database.py"}
+NOT_ON_SQLITE = {
+    "test_outages.py", "test_power_cuts_of_a_server.py", "test_server_crashes.py", "test_slow_database.py",
+}  # fmt: skip
 #: As it comes; the server of the other tests leaves it to the kernel when something reaches the disk.
 DURABLE = ("fsync=on", "full_page_writes=on")
 
