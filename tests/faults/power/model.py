@@ -151,6 +151,8 @@ class Disk:
         self.root = Folder(stat.S_IFDIR | 0o755)
         self.pending: list[Step] = []
         if source is not None:
+            found = source.stat()
+            self.root = Folder(found.st_mode, found.st_uid, found.st_gid)
             self._load(self.root, source)
 
     def find(self, path: str) -> Node:
