@@ -9,6 +9,7 @@ would be a narrow gap between two steps, so that few kills suffice to fall into 
 
 import asyncio
 import contextlib
+import os
 import runpy
 import subprocess
 import sys
@@ -244,6 +245,27 @@ def storing_error_swallowed() -> None:
     Pipeline.take = careless
 
 
+def leaks() -> None:
+    """Each record costs the web process a quarter of a MiB, and every tenth a descriptor."""
+    add, append = Inbox.add, Inbox.append
+    kept: list[bytes] = []
+
+    def keep() -> None:
+        kept.append(bytes(range(256)) * 1024)
+        if len(kept) % 10 == 0:
+            os.dup(0)
+
+    def adding(self: Inbox, record: bytes, kind: str) -> Any:
+        keep()
+        return add(self, record, kind)
+
+    async def appending(self: Inbox, records: Sequence[bytes]) -> Position:
+        keep()
+        return await append(self, records)
+
+    Inbox.add, Inbox.append = adding, appending
+
+
 def no_descriptor_spared() -> None:
     """Connections may take the last descriptor."""
     app.connection.SPARE = 0
@@ -336,6 +358,7 @@ BUGS: dict[str, Callable[[], None]] = {
         waits_for_ever,
         redirect_asks_the_database,
         storing_error_swallowed,
+        leaks,
         no_descriptor_spared,
         all_files_opened,
         notes_taken_before_work,
