@@ -15,6 +15,7 @@ from app.campaigns.clickid import ClickId, make_click_id
 from app.collect import consent, destinations, fields, parse, query, visitor
 from app.collect.door import RESULTS, ASGIScope, Doors, Receive, Send, answer, encode, entropy, only, peer
 from app.collect.fields import Bad
+from app.collect.hashing import scrubbed
 from app.errors import Unavailable
 from app.model import Event, Rejected
 from app.workspaces import Ad, Campaign, Workspace, local_day, slug_key
@@ -184,7 +185,7 @@ def _kept(field: str, value: str | None) -> str:
 def _several(said: dict[str, str], names: dict[str, str], field: str, limit: int) -> dict[str, str]:
     """Those parameters of `names` that are there, under the names they are kept by."""
     wanted = [name for name in said if name in names]
-    found = {names[name]: _kept(field, said[name][:limit]) for name in wanted[:30]}
+    found = {names[name]: scrubbed(_kept(field, said[name][:limit])) for name in wanted[:30]}
     return {name: value for name, value in found.items() if value}
 
 

@@ -112,6 +112,16 @@ def link(value: object) -> str:
 _LINK = cut(4096)
 
 
+def of_link(limit: int) -> Reader:
+    """The value of a parameter in a link: text, without the e-mail addresses that mailings put there."""
+    read_text = text(limit)
+
+    def read(value: object) -> str:
+        return hashing.scrubbed(read_text(value))
+
+    return read
+
+
 def one_of(*words: str) -> Reader:
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in words:
@@ -178,9 +188,8 @@ def conversion_id(value: object) -> str:
     return value
 
 
-def strings(*, most: int, length: int) -> Reader:
+def strings(*, most: int, each: Reader) -> Reader:
     """An object of strings, with plain names. Empty values are left out."""
-    read_value = text(length)
 
     def read(value: object) -> dict[str, str]:
         if not isinstance(value, dict):
@@ -192,7 +201,7 @@ def strings(*, most: int, length: int) -> Reader:
             if not _NAME.fullmatch(name):
                 raise Bad("name_invalid", f"{_shown(name)} is not a plain name (letters, digits, . _ -)")
             if one is not None and one != "":
-                found[name] = read_value(one)
+                found[name] = each(one)
         return found
 
     return read
@@ -206,7 +215,7 @@ def utm(value: object) -> dict[str, str]:
 
 
 UTM = ("source", "medium", "campaign", "term", "content", "id")
-_UTM = strings(most=20, length=400)
+_UTM = strings(most=20, each=of_link(400))
 
 
 def properties(value: object) -> dict[str, object]:
