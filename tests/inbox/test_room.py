@@ -1,5 +1,9 @@
 """Room: what is worth least is refused first, by the disk and by the inbox's own bound alike."""
 
+import re
+from fractions import Fraction
+from pathlib import Path
+
 import pytest
 
 from app.inbox.room import NEEDED, Room, judged
@@ -44,3 +48,17 @@ def test_without_a_reserve_a_disk_is_used_to_its_last_byte() -> None:
 def test_every_kind_has_its_place_and_money_the_last() -> None:
     assert set(NEEDED) == set(KINDS)
     assert {kind for kind, part in NEEDED.items() if part == 0} == RESULTS | ADJUSTMENTS
+
+
+def test_the_operators_table_says_the_same() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    section = page.partition("## When the disk fills up")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("|")][2:]
+    words = {"all of it": "1", "nothing": "0"}
+    told = {
+        kind: float(Fraction(words.get(left.strip(), left.strip())))
+        for left, kinds in rows
+        for kind in re.findall("`([a-z]+)`", kinds)
+    }
+    assert told == NEEDED
+    assert list(told) == list(NEEDED)
