@@ -45,7 +45,7 @@ EDGES: dict[str, tuple[bytes, list[int], list[int]]] = {
     "unknown encoding": (SENT + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{hidden}", *BAD),
     "chunked, identity": (SENT + b"Transfer-Encoding: chunked, identity\r\n\r\n{hidden}", *BAD),
     "chunked twice": (CHUNKS + CHUNKED + b"\r\n0\r\n\r\n{hidden}", *BAD),
-    "chunked in HTTP/1.0": (POST.replace(b"1.1", b"1.0") + HOST + CHUNKED + b"\r\n0\r\n\r\n{hidden}", [400, 401], [400]),
+    "chunked in HTTP/1.0": (CHUNKS.replace(b"1.1", b"1.0") + b"\r\n0\r\n\r\n{hidden}", [400, 401], [400]),
     "vertical tab in encoding": (SENT + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n{hidden}", *BAD),
     # Chunks
     "chunk of no length": (CHUNKS + b"\r\nZZ\r\n{hidden}", *BAD),
@@ -78,6 +78,7 @@ EDGES: dict[str, tuple[bytes, list[int], list[int]]] = {
     "TRACE": (b"TRACE /c/spring HTTP/1.1\r\n" + HOST + b"\r\n", [405], [405]),
     "OPTIONS of all": (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", *BAD),
     "space in the address": (b"GET /c/spring x HTTP/1.1\r\n" + HOST + b"\r\n", *BAD),
+    "bytes beyond ASCII": (b"GET /c/spring?sub1=\xc3\xa9 HTTP/1.1\r\n" + HOST + b"\r\n", *BAD),
     # Whose is it?
     "absolute address": (b"GET http://localhost/c/spring HTTP/1.1\r\n" + HOST + b"\r\n", *FINE),
     "absolute, another host": (b"GET http://a.example/c/spring HTTP/1.1\r\n" + HOST + b"\r\n", *FINE),
