@@ -14,7 +14,7 @@ from itertools import chain, islice
 from math import ceil
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pysqlite3
@@ -25,9 +25,11 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Delete,
     Engine,
     Executable,
     LargeBinary,
+    Select,
     Table,
     cast,
     column,
@@ -60,6 +62,14 @@ BUSY, LOOK_EVERY = 15_000, 100_000
 #: Rows that `integers` fetches at a time: few, so that their tuples are used again while still in cache.
 BLOCK = 500
 
+
+class _Compiler(sqlite.base.SQLiteCompiler):
+    """SQLite's, which knows a hint: INDEXED BY."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
+
+
 #: For statements that are compiled once, ahead of any connection.
 _DIALECTS: dict[str, Any] = {
     "sqlite": sqlite.dialect(paramstyle="qmark"),
@@ -72,6 +82,9 @@ _PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 
 #: Two wrote the same at once, and one of them must look again: serialization failure, deadlock, unique key.
 _RACED = frozenset({"40001", "40P01", "23505"})
+
+
+Found = TypeVar("Found", bound=Select[*tuple[Any, ...]] | Delete)
 
 
 class Lock(IntEnum):
@@ -108,6 +121,7 @@ def connect(url: str, *, pool: int = 5, timeout: float = 0, pulse: Pulse | None 
         connect_args={"timeout": 15},
         hide_parameters=True,  # errors are logged
     )
+    engine.dialect.statement_compiler = _Compiler
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     if timeout:
@@ -423,6 +437,15 @@ def among(
         return column.in_(select(func.unhex(listed) if keys else listed))
     kind: ARRAY[Any] = ARRAY(LargeBinary if keys else BigInteger)
     return column == func.any(cast(literal(list(values), kind), kind))
+
+
+def found_by(statement: Found, table: Table, index: str) -> Found:
+    """Name the index by which SQLite finds the rows of `table`. It takes `workspace = ?` for a few rows, and
+    would rather read all of a workspace than look up each of some values."""
+    hint = f"INDEXED BY {index}"
+    if isinstance(statement, Delete):
+        return statement.with_hint(hint, table, "sqlite")
+    return statement.with_hint(table, hint, "sqlite")
 
 
 def integers(connection: Connection, statement: Executable) -> NDArray[np.int64]:

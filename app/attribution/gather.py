@@ -91,6 +91,8 @@ def _memberships(connection: Connection, workspace: int, by: ColumnElement[int],
     """(node, since, until, person) of tables.people where `by` is one of `values`."""
     c = tables.people.c
     statement = select(c.node, c.since, c.until, c.person)
+    if by is c.person:
+        statement = db.found_by(statement, tables.people, "people_person")
     return db.integers(
         connection, statement.where(c.workspace == workspace, db.among(connection, by, values.tolist()))
     )

@@ -130,11 +130,10 @@ def _save_nodes(connection: Connection, workspace: int, conversions: Iterable[Co
     whole = list(conversions)
     for start in range(0, len(whole), CHUNK):
         part = [x.id for x in whole[start : start + CHUNK]]
-        connection.execute(
-            delete(tables.conversion_nodes).where(
-                c.workspace == workspace, db.among(connection, c.conversion, part)
-            )
+        gone = delete(tables.conversion_nodes).where(
+            c.workspace == workspace, db.among(connection, c.conversion, part)
         )
+        connection.execute(db.found_by(gone, tables.conversion_nodes, "conversion_nodes_conversion"))
     # A click the conversion names makes it due like a node does: its record may come, or change, later.
     rows = sorted(
         (workspace, node, x.id, x.occurred_at)

@@ -69,12 +69,17 @@ def _delete(engine: Engine, workspace: int, limit: int) -> int:
     """Of one workspace some BATCH events. What occurred at one instant goes at once: a visit and the click
     that it stands for are never apart."""
     e = tables.events.c
-    old = (e.workspace == workspace) & (e.occurred_at < limit)
     with db.reading(engine) as connection:
-        ordered = select(e.occurred_at).where(old).order_by(e.occurred_at)
-        if connection.scalar(ordered.limit(1)) is None:
-            return 0
-        last = connection.scalar(ordered.offset(BATCH - 1).limit(1))
+        instants = oldest(connection, workspace, limit)
+    if not instants:
+        return 0
     with db.begin(engine) as connection:
-        gone = delete(tables.events).where(old)
-        return connection.execute(gone if last is None else gone.where(e.occurred_at <= last)).rowcount
+        gone = delete(tables.events).where(e.workspace == workspace, e.occurred_at <= instants[-1])
+        return connection.execute(gone).rowcount
+
+
+def oldest(connection: Connection, workspace: int, limit: int) -> list[int]:
+    """When the first BATCH events before `limit` occurred."""
+    e = tables.events.c
+    old = select(e.occurred_at).where(e.workspace == workspace, e.occurred_at < limit)
+    return list(connection.scalars(old.order_by(e.occurred_at).limit(BATCH)))

@@ -96,14 +96,13 @@ def _memberships(
     connection: Connection, workspace: int, values: Iterable[int], *, by: str
 ) -> list[Membership]:
     c = people_table.c
+    statement = select(c.node, c.since, c.until, c.person).where(c.workspace == workspace)
+    if by == "person":
+        statement = db.found_by(statement, people_table, "people_person")
     return [
         Membership(*row)
         for part in chunks(values)
-        for row in connection.execute(
-            select(c.node, c.since, c.until, c.person).where(
-                c.workspace == workspace, db.among(connection, c[by], part)
-            )
-        )
+        for row in connection.execute(statement.where(db.among(connection, c[by], part)))
     ]
 
 
@@ -173,6 +172,8 @@ def _degrees(connection: Connection, workspace: int, nodes: Iterable[int]) -> It
             statement = select(mine, func.count()).where(
                 e.workspace == workspace, db.among(connection, mine, part)
             )
+            if mine is e.b:
+                statement = db.found_by(statement, edges, "edges_back")
             yield from ((n, d) for n, d in connection.execute(statement.group_by(mine)))
 
 
@@ -186,8 +187,12 @@ def _edges(
                 select(e.a, e.a_kind, e.b, e.b_kind, e.first_seen).where(
                     e.workspace == workspace, db.among(connection, e.a, part)
                 ),
-                select(e.b, e.b_kind, e.a, e.a_kind, e.first_seen).where(
-                    e.workspace == workspace, db.among(connection, e.b, part)
+                db.found_by(
+                    select(e.b, e.b_kind, e.a, e.a_kind, e.first_seen).where(
+                        e.workspace == workspace, db.among(connection, e.b, part)
+                    ),
+                    edges,
+                    "edges_back",
                 ),
             )
         )

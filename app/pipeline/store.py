@@ -251,10 +251,11 @@ def settle_landings(
     keys = set(fresh)
     explaining = {r.bucket for r in redirects}
     for part in chunks(r.visitor for r in redirects):
+        statement = select(c.key, c.visitor, c.campaign_id, c.occurred_at).where(
+            c.workspace == workspace, db.among(connection, c.visitor, part)
+        )
         for key, visitor, campaign, at in connection.execute(
-            select(c.key, c.visitor, c.campaign_id, c.occurred_at).where(
-                c.workspace == workspace, db.among(connection, c.visitor, part)
-            )
+            db.found_by(statement, table, "landings_visitor")
         ):
             if (visitor, campaign, at // HALF_HOUR) in explaining:
                 keys.add(key)
