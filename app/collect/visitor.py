@@ -17,6 +17,7 @@ Headers = Mapping[bytes, bytes]
 Networks = Sequence[IPv4Network | IPv6Network]
 
 MAX_AGE = 395 * 24 * 3600  # 13 months
+LONGEST_COOKIE = 16 * 1024  # bytes of the whole header; a longer one is not looked into
 _COOKIE = re.compile(rb"(?:^|; ?)ct_id=([0-9a-f]{8}\.[0-9a-f]{32})(?:;|$)")
 _LOCAL = (b"localhost", b"127.0.0.1", b"[::1]")
 _FIRST_PARTY = (None, b"same-origin", b"same-site", b"none")
@@ -47,6 +48,8 @@ NOBODY = Guest("", None)
 def guest(headers: Headers, *, denied: bool, now: int, fresh: bytes, local: bool) -> Guest:
     """The visitor by cookie. `fresh`: 16 random bytes for a new one; `local`: plain http on localhost."""
     cookie = headers.get(b"cookie")
+    if cookie is not None and len(cookie) > LONGEST_COOKIE:
+        cookie = None
     if denied:
         present = cookie is not None and b"ct_id=" in cookie
         return Guest("", _header("", 0, local=local)) if present else NOBODY
