@@ -96,7 +96,7 @@ async def answered(load: Rapid, count: int) -> list[float]:
 async def test_a_long_report_costs_ingestion_nothing(
     serve: Callable[..., Service], report: Callable[[str], None]
 ) -> None:
-    service = serve()
+    service = serve(CLICKTRAIL_DATABASE_URL="")  # the embedded one, whatever the others run on
     folder = service.data
     engine = db.connect(f"sqlite:///{folder}/clicktrail.db", pool=1)
     async with Rapid(service, 100) as load:

@@ -21,8 +21,8 @@ from tests.faults.rapid import Rapid, percentile
 pytestmark = pytest.mark.faults
 
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
-SECONDS = 60 * float(os.environ.get("CLICKTRAIL_SOAK_MINUTES", "60" if LONG else "0.12"))
-SAMPLES = 240 if LONG else 14
+SECONDS = 60 * float(os.environ.get("CLICKTRAIL_SOAK_MINUTES", "60" if LONG else "0.08"))
+SAMPLES = 240 if LONG else 12
 RATE = 150  # requests a second
 MIB = 2**20
 HOUR = 3600.0
@@ -129,7 +129,7 @@ LEAKED = RATE / 4
 
 async def test_a_service_that_leaks_is_found_out(serve: Callable[..., Service]) -> None:
     service = serve("leaks")
-    _, samples = await soaked(service, min(SECONDS, 10.0))
+    _, samples = await soaked(service, min(SECONDS, 5.0))
     found = {slope.name: slope for slope in slopes(samples)}
     assert found["memory of web"].per_hour / HOUR > LEAKED / 4
     assert found["descriptors of web"].per_hour / HOUR > 1

@@ -1,4 +1,4 @@
-"""The parent keeps its children alive, rolls them over unnoticed, and leaves nothing behind."""
+"""The parent keeps its children alive and leaves nothing behind. How it rolls them: faults/test_rolling.py."""
 
 import http.client
 import os
@@ -9,7 +9,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -81,12 +80,6 @@ class Load:
             with closing(self.connection()) as connection:
                 self.heard[self.one(connection)] += 1
 
-    def kept(self) -> None:
-        """One connection for as long as the server keeps it."""
-        with closing(self.connection()) as connection:
-            while not self.enough.wait(0.002):
-                self.heard[self.one(connection)] += 1
-
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", port_of(self.running), timeout=20)
 
@@ -100,35 +93,6 @@ class Load:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return f"{'fresh' if close else 'kept'} {type(error).__name__}"
-
-
-def test_rolling_restarts_under_load_refuse_reset_and_lose_nothing(fresh_clicktrail: Clicktrail) -> None:
-    load = Load(fresh_clicktrail)
-    restarts = 3
-    with ThreadPoolExecutor() as pool:
-        asking = [
-            pool.submit(load.fresh),
-            pool.submit(load.fresh),
-            pool.submit(load.kept),
-            pool.submit(load.kept),
-        ]
-        try:
-            for restart in range(1, restarts + 1):
-                assert fresh_clicktrail.process is not None
-                fresh_clicktrail.process.send_signal(signal.SIGHUP)
-                wait_until(lambda done=restart: took_over(fresh_clicktrail, "web") == done, seconds=60)
-                wait_until(lambda done=restart: took_over(fresh_clicktrail, "worker") == done, seconds=60)
-        finally:
-            load.enough.set()
-        for one in asking:
-            one.result()
-    assert set(load.heard) == {"accepted"}
-    wait_until(lambda: stored(fresh_clicktrail.data) >= load.heard["accepted"])
-    assert stored(fresh_clicktrail.data) == load.heard["accepted"]
-
-
-def took_over(running: Clicktrail, who: str) -> int:
-    return sum('"took_over"' in line and f'"{who}"' in line for line in running.log().splitlines())
 
 
 def test_a_parent_killed_by_nine_leaves_no_process_and_no_port(fresh_clicktrail: Clicktrail) -> None:
