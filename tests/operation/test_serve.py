@@ -1,4 +1,4 @@
-"""The parent keeps its children alive and leaves nothing behind. How it rolls them: faults/test_rolling.py."""
+"""The parent keeps its children alive and leaves nothing behind. How it rolls: test_rolling.py."""
 
 import http.client
 import os
