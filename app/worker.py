@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class Context:
     snapshots: Snapshots
     stored: threading.Event  # set when the pipeline committed something
     freshness: bytes = FRESHNESS
+    mark: Path | None = None  # where it is noted how far `freshness` was committed
     retention_months: int = 0  # of raw events; 0: for ever
     pace: Callable[[], float] = time.monotonic  # seconds that no one sets: when a task is due again
 
@@ -69,14 +70,36 @@ def drain(context: Context, limit: int) -> int:
     if not slices:
         # Nothing was waiting at `before`, so everything accepted until then is in the numbers' facts. A
         # clock that was set back takes the mark back too: what comes next is older than it stood.
-        if abs(before - context.pipeline.cursors().get(context.freshness, 0)) > SECOND:
+        stood = context.pipeline.cursors().get(context.freshness, 0)
+        if abs(before - stood) > SECOND:
+            if context.mark is not None:
+                _look_back(context.mark, stood)
             context.pipeline.advance(context.freshness, before)
+            if context.mark is not None:
+                _note(context.mark, before)
         return 0
     context.pipeline.take(slices)
     for part in slices:
         context.queue.forget(part.file, part.sequences[-1])
     context.stored.set()
     return sum(len(part.sequences) for part in slices)
+
+
+def _look_back(mark: Path, stands: int) -> None:
+    """Tell of a database that is behind where it was: what it knew since, it knows no more."""
+    stood = int.from_bytes(disk.noted(mark) or b"", "big")
+    if stands < stood:
+        log.error(
+            "database_went_back",
+            stood_at=stood,
+            stands_at=stands,
+            reason="its log (-wal) is damaged or gone, or an older copy was put in its place",
+        )
+
+
+def _note(mark: Path, instant: int) -> None:
+    with suppress(OSError), mark.open("wb", buffering=0) as file:
+        disk.note(file.fileno(), instant.to_bytes(8, "big"))
 
 
 def refresh_snapshot(context: Context) -> None:
@@ -150,6 +173,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             stored=threading.Event(),
             retention_months=settings.retention_months,
             freshness=FRESHNESS if engine.dialect.name == "sqlite" else FRESHNESS + name,
+            mark=settings.data / "worker.mark",
         )
         gc.collect()
         gc.freeze()

@@ -136,20 +136,13 @@ def _take(path: Path) -> int:
 
 def promise(lock: int, file: bytes, last: int) -> None:
     """Say in the lock file that all records of `file` up to `last` are on the disk."""
-    said = file + last.to_bytes(8, "big")
-    with contextlib.suppress(OSError):  # a disk that is full to the last byte: nothing depends on it
-        os.pwrite(lock, said + crc32(said).to_bytes(4, "big"), 0)
+    disk.note(lock, file + last.to_bytes(8, "big"))
 
 
 def promised(path: Path) -> tuple[bytes, int] | None:
     """The uuid of an inbox file and its last record, as its writer said; None: that cannot be read."""
-    try:
-        said = path.with_suffix(LOCK).read_bytes()
-    except OSError:
-        return None
-    if len(said) != 28 or crc32(said[:24]) != int.from_bytes(said[24:], "big"):
-        return None
-    return said[:16], int.from_bytes(said[16:24], "big")
+    said = disk.noted(path.with_suffix(LOCK))
+    return None if said is None else (said[:16], int.from_bytes(said[16:], "big"))
 
 
 def set_aside(path: Path) -> None:

@@ -106,6 +106,13 @@ def kill(running: Clicktrail, role: Role) -> None:
     processes(running, role)[-1].kill()
 
 
+def kill_all(running: Clicktrail) -> None:
+    """SIGKILL all of its processes, so that none can tidy up after another."""
+    if running.process is not None:
+        for process in [*psutil.Process(running.process.pid).children(recursive=True), running.process]:
+            process.kill()
+
+
 @contextmanager
 def held(running: Clicktrail, role: Role) -> Iterator[psutil.Process]:
     """The process stands still meanwhile (SIGSTOP)."""

@@ -231,3 +231,15 @@ def test_a_damaged_inbox_file_is_told_to_the_operator(settings: Settings) -> Non
     assert column(settings, select(tables.rejected.c.code)) == ["unreadable", "unreadable"]
     [said] = named(settings)
     assert said.startswith("1 inbox files held records that could not be read")
+
+
+def test_a_database_that_lost_its_log_is_told_at_the_next_start(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = settings.data / "clicktrail.db"
+    without_log = shutil.copyfile(database, settings.data / "without log")
+    reopen(settings.data)
+    assert "database_went_back" not in capsys.readouterr().out
+    shutil.copyfile(without_log, database)
+    reopen(settings.data)
+    assert "database_went_back" in capsys.readouterr().out

@@ -14,7 +14,6 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.faults.conftest import impossible
@@ -22,7 +21,7 @@ from tests.faults.ledger import Ledger, compare
 from tests.faults.load import Load
 from tests.faults.power.machine import Machine, cannot_mount
 from tests.faults.power.worlds import Found, digest, examine, known
-from tests.faults.processes import Service, held
+from tests.faults.processes import Service, held, kill_all
 
 pytestmark = pytest.mark.faults
 
@@ -30,7 +29,7 @@ SEED = 20261122
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
 LIVES = 20 if LONG else 3
 MOMENTS = 10 if LONG else 3  # of a life
-WORLDS = 20 if LONG else 10  # of a moment
+WORLDS = 5 if LONG else 10  # of a moment
 #: Acknowledgements between two moments.
 PACES = (0, 1, 20, 60)
 #: Operations of the disk between what the ledger knows and the cut, at most.
@@ -89,7 +88,7 @@ def lived(scratch: Path, *, lives: int, moments: int, paces: Sequence[int] = PAC
     service = Service(scratch / "disk" / "data", bug=bug, settings=SETTINGS)
     with ExitStack() as power:
         machine = power.enter_context(Machine(scratch / "disk"))
-        power.callback(killed, service)
+        power.callback(kill_all, service)
         service.open()
         with Load(service, seed=SEED, ledger=story.ledger) as load:
             for life in range(lives):
@@ -100,7 +99,7 @@ def lived(scratch: Path, *, lives: int, moments: int, paces: Sequence[int] = PAC
                         story.moments.append(moment_of(machine, load, scratch / f"{life}-{moment}", chance))
                 if life < lives - 1:
                     story.unsafe.append(machine.cut(after=chance.randrange(OPERATIONS) + 1))
-                    killed(service)
+                    kill_all(service)
                     [left] = machine.worlds(scratch / f"left-{life}", [chance.randrange(2**32)])
                     machine.off()
                     service.gone()
@@ -119,13 +118,6 @@ def moment_of(machine: Machine, load: Load, into: Path, chance: random.Random) -
     seeds = [chance.randrange(2**32) for _ in range(WORLDS)]
     worlds = machine.worlds(into, seeds, after=chance.randrange(OPERATIONS) + 1)
     return Moment(worlds, at_the_cut())
-
-
-def killed(service: Service) -> None:
-    """SIGKILL to all of the service's processes. Those that wait for the disk go when it is off."""
-    if service.process is not None:
-        for process in [*psutil.Process(service.process.pid).children(recursive=True), service.process]:
-            process.kill()
 
 
 def test_power_cuts_cost_nothing(scratch: Path, report: Callable[[str], None]) -> None:

@@ -110,6 +110,7 @@ def reopen(data: Path, database_url: str = "") -> None:
         queue=Queue(settings.inbox),
         snapshots=Snapshots(settings.snapshot, clock=now_us),
         stored=threading.Event(),
+        mark=data / "worker.mark",
     )
     while drain(context, settings.batch):
         pass
