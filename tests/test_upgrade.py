@@ -20,7 +20,7 @@ from tests.faults.processes import Service
 from tests.house import NOON, House
 
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
-EVENTS, KILLS = (100_000, 20) if LONG else (400, 4)
+EVENTS, KILLS = (100_000, 20) if LONG else (400, 2)
 FIRST, HEAD = "0001", migrate.revisions()[-1]
 
 

@@ -6,12 +6,19 @@ So it can be told afterwards whether what came back is a beginning of it, and ho
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
+from sqlalchemy import select
+
+from app import db, tables
 from app.collect.receipts import _PAYLOAD, urlsafe_b64decode
+from app.inbox.queue import Queue
 from app.model import number
+from app.pipeline.run import Pipeline
 from tests.conftest import Clicktrail
 
 REQUEST = 50  # events
@@ -86,6 +93,29 @@ class Stream:
     def files(self) -> int:
         """How many inbox files it went through."""
         return len({one.file for one in self.accepted})
+
+
+def taken_up(database: str, data: Path) -> Counter[int]:
+    """Drain a restored inbox into its database as a worker does; the numbers of the facts then there."""
+    engine, queue = db.connect(database), Queue(data / "inbox")
+    pipeline = Pipeline(engine, lambda: time.time_ns() // 1000)
+    while slices := queue.read(pipeline.cursors(), 4_000):
+        pipeline.take(slices)
+        for part in slices:
+            queue.forget(part.file, part.sequences[-1])
+    queue.close()
+    engine.dispose()
+    return facts(database)
+
+
+def facts(database: str) -> Counter[int]:
+    """The number of every event and sale that a database holds."""
+    engine = db.connect(database, pool=1)
+    with db.reading(engine) as connection:
+        kept = (tables.events, tables.sightings)
+        found = Counter(no for table in kept for no in connection.scalars(select(table.c.no)))
+    engine.dispose()
+    return found
 
 
 def _event(n: int) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """The schema comes about once, whole, under a lock, and is what app/tables.py says."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
@@ -18,13 +17,6 @@ def shape(connection: Connection) -> dict[str, str]:
     """The DDL of everything in a SQLite database, by name."""
     rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
     return {name: sql for name, sql in rows if name != "alembic_version"}
-
-
-def alembic(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(migrate.folder()))
-    config.attributes["connection"] = connection
-    return config
 
 
 # An index on an expression cannot be read back from SQLite; its text is compared in `shape`.
@@ -50,18 +42,6 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
-def test_down_takes_back_what_up_made(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/a.db"
-    migrate.migrate(url)
-    engine = db.connect(url)
-    with db.begin(engine) as connection:
-        command.downgrade(alembic(connection), "base")
-        assert shape(connection) == {}
-    migrate.migrate(url)
-    with db.reading(engine) as connection:
-        assert set(shape(connection)) >= set(tables.metadata.tables)
-
-
 def test_a_second_run_finds_nothing_to_do(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     head = migrate.revisions()[-1]
@@ -84,11 +64,11 @@ def test_a_schema_newer_than_the_code_is_refused_by_name(tmp_path: Path) -> None
     migrate.migrate(url)
     with db.begin(db.connect(url)) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
-    with pytest.raises(migrate.SchemaTooNew, match=rf"has schema 0999.* only up to {migrate.revisions()[-1]}"):
+    with pytest.raises(migrate.SchemaTooNew, match="has schema 0999.* only up to " + migrate.revisions()[-1]):
         migrate.migrate(url)
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", range(100 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 2))
 def test_eight_processes_may_start_on_an_empty_database_at_once(tmp_path: Path, attempt: int) -> None:
     program = "import sys; sys.stdin.read(); from app.migrate import migrate; print(*migrate(sys.argv[1]))"
     starters = [

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
-from app import db, tables
 from tests import engines
 from tests.conftest import Clicktrail, impossible, wait_until
 from tests.faults.derived import differences
 from tests.operation import planted
-from tests.operation.stream import Stream
+from tests.operation.stream import Stream, facts, taken_up
 
 pytestmark = pytest.mark.skipif(engines.POSTGRESQL, reason="tests/postgres/test_recovery.py is of PostgreSQL")
 
@@ -36,16 +34,6 @@ def command(*arguments: str | Path, bug: str = "", **settings: str) -> subproces
     before = [str(Path(planted.__file__)), bug] if bug else []
     words = [sys.executable, *before, "-m", "app.cli", *map(str, arguments)]
     return subprocess.run(words, env=os.environ | settings, capture_output=True, text=True, timeout=120)
-
-
-def facts(data: Path) -> Counter[int]:
-    """The number of every event and sale that the database holds."""
-    engine = db.connect(f"sqlite:///{data}/clicktrail.db", pool=1)
-    with db.reading(engine) as connection:
-        tables_ = (tables.events, tables.sightings)
-        found = Counter(no for table in tables_ for no in connection.scalars(select(table.c.no)))
-    engine.dispose()
-    return found
 
 
 def drained(data: Path) -> bool:
@@ -82,13 +70,13 @@ def backed_up(service: Clicktrail, saved: Path, bug: str = "") -> tuple[Stream, 
     return stream, began, took
 
 
-def taken_up(restored: Clicktrail, saved: Path) -> Counter[int]:
+def taken_up_by_a_start(restored: Clicktrail, saved: Path) -> Counter[int]:
     """Restore, start, and wait until all that the backup held is in the numbers."""
     done = command("restore", saved, "--data", restored.data)
     assert done.returncode == 0, done.stderr
     restored.start()
     wait_until(lambda: drained(restored.data))
-    return facts(restored.data)
+    return facts(f"sqlite:///{restored.data}/clicktrail.db")
 
 
 def test_a_backup_under_load_comes_back_as_a_beginning_of_what_was_accepted(
@@ -97,7 +85,7 @@ def test_a_backup_under_load_comes_back_as_a_beginning_of_what_was_accepted(
     saved = tmp_path / "saved"
     stream, began, took = backed_up(service, saved)
     subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=saved, check=True)
-    found = taken_up(restored, saved)
+    found = taken_up_by_a_start(restored, saved)
     assert stream.until(began) - found.keys() == set()
     assert [no for no, count in found.items() if count > 1] == []
     assert stream.gap(found) == ""
@@ -123,16 +111,22 @@ def revenue(running: Clicktrail) -> str:
     return f"{float(json.loads(answer.text)['totals']['revenue'] or 0):.2f}"
 
 
-def test_a_backup_that_copies_the_inbox_last_is_found_out(
-    service: Clicktrail, restored: Clicktrail, tmp_path: Path
-) -> None:
+def test_a_backup_that_copies_the_inbox_last_is_found_out(service: Clicktrail, tmp_path: Path) -> None:
     stream, _, _ = backed_up(service, tmp_path / "saved", bug="inbox_copied_last")
-    found = taken_up(restored, tmp_path / "saved")
+    assert command("restore", tmp_path / "saved", "--data", tmp_path / "box").returncode == 0
+    found = taken_up(f"sqlite:///{tmp_path}/box/clicktrail.db", tmp_path / "box")
     assert "are missing, and" in stream.gap(found)
 
 
-def test_a_backup_and_what_is_restored_are_for_their_owner_only(service: Clicktrail, tmp_path: Path) -> None:
-    for told in (("backup", tmp_path / "saved", "--data", service.data),
+@pytest.fixture
+def quiet(tmp_path: Path) -> Path:
+    """A data folder that nobody works on."""
+    assert command("workspace", "add", "main", "--data", tmp_path / "data").returncode == 0
+    return tmp_path / "data"
+
+
+def test_a_backup_and_what_is_restored_are_for_their_owner_only(quiet: Path, tmp_path: Path) -> None:
+    for told in (("backup", tmp_path / "saved", "--data", quiet),
                  ("restore", tmp_path / "saved", "--data", tmp_path / "box")):  # fmt: skip
         assert command(*told).returncode == 0
     for folder in ("data", "saved", "box"):
@@ -140,10 +134,8 @@ def test_a_backup_and_what_is_restored_are_for_their_owner_only(service: Clicktr
         assert open_ == []
 
 
-def test_a_damaged_backup_is_refused_by_name_and_nothing_is_restored(
-    service: Clicktrail, tmp_path: Path
-) -> None:
-    assert command("backup", tmp_path / "saved", "--data", service.data).returncode == 0
+def test_a_damaged_backup_is_refused_by_name_and_nothing_is_restored(quiet: Path, tmp_path: Path) -> None:
+    assert command("backup", tmp_path / "saved", "--data", quiet).returncode == 0
     path = tmp_path / "saved" / "clicktrail.db"
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 4
@@ -166,7 +158,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_backup_without_room_says_so_and_leaves_nothing(service: Clicktrail, tiny_disk: Path) -> None:
-    done = command("backup", tiny_disk / "saved", "--data", service.data)
+def test_a_backup_without_room_says_so_and_leaves_nothing(quiet: Path, tiny_disk: Path) -> None:
+    done = command("backup", tiny_disk / "saved", "--data", quiet)
     assert (done.returncode, done.stderr) == (1, "the backup was given up: database or disk is full\n")
     assert [*tiny_disk.iterdir()] == []

@@ -84,8 +84,8 @@ def test_a_sqlite_that_loses_data_is_not_started_with(tmp_path: Path) -> None:
     assert (status, len(said)) == (1, 1)
     assert "SQLite 3.51.2 can corrupt a write-ahead log" in said[0]["reason"]
     assert not (tmp_path / "data" / "clicktrail.db").exists()
-    assert doctor(tmp_path / "data", **old)[0] == 1
-    assert "bad  sqlite      SQLite 3.51.2 can corrupt" in doctor(tmp_path / "data", **old)[1]
+    status, told = doctor(tmp_path / "data", **old)
+    assert status == 1 and "bad  sqlite      SQLite 3.51.2 can corrupt" in told
 
 
 @pytest.mark.parametrize(
