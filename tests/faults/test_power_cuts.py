@@ -25,11 +25,11 @@ from tests.faults.processes import Service, held, kill_all
 
 pytestmark = pytest.mark.faults
 
-SEED = 20261122
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
-LIVES = 20 if LONG else 3
-MOMENTS = 10 if LONG else 3  # of a life
-WORLDS = 5 if LONG else 10  # of a moment
+SEEDS = range(20261122, 20261132 if LONG else 20261123)
+LIVES = 4 if LONG else 3
+MOMENTS = 5 if LONG else 3  # of a life
+WORLDS = 10  # of a moment
 #: Acknowledgements between two moments.
 PACES = (0, 1, 20, 60)
 #: Operations of the disk between what the ledger knows and the cut, at most.
@@ -82,15 +82,17 @@ class Story:
             self.different += len(seen)
 
 
-def lived(scratch: Path, *, lives: int, moments: int, paces: Sequence[int] = PACES, bug: str = "") -> Story:
+def lived(
+    scratch: Path, seed: int, *, lives: int, moments: int, paces: Sequence[int] = PACES, bug: str = ""
+) -> Story:
     """Run the service through cuts: it dies between two lives, and only might have at other moments."""
-    chance, story = random.Random(SEED), Story()
+    chance, story = random.Random(seed), Story()
     service = Service(scratch / "disk" / "data", bug=bug, settings=SETTINGS)
     with ExitStack() as power:
         machine = power.enter_context(Machine(scratch / "disk"))
         power.callback(kill_all, service)
         service.open()
-        with Load(service, seed=SEED, ledger=story.ledger) as load:
+        with Load(service, seed=seed, ledger=story.ledger) as load:
             for life in range(lives):
                 for moment in range(moments):
                     # Every other time nothing is drained: then it is the inbox that must hold.
@@ -120,8 +122,9 @@ def moment_of(machine: Machine, load: Load, into: Path, chance: random.Random) -
     return Moment(worlds, at_the_cut())
 
 
-def test_power_cuts_cost_nothing(scratch: Path, report: Callable[[str], None]) -> None:
-    story = lived(scratch, lives=LIVES, moments=MOMENTS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_power_cuts_cost_nothing(scratch: Path, seed: int, report: Callable[[str], None]) -> None:
+    story = lived(scratch, seed, lives=LIVES, moments=MOMENTS)
     assert story.ledger.surprises == []
     assert list(story.bad()) == []
     worlds = sum(len(moment.worlds) for moment in story.moments)
@@ -142,5 +145,5 @@ def test_power_cuts_cost_nothing(scratch: Path, report: Callable[[str], None]) -
     ],
 )
 def test_the_ledger_tells_a_service_that_loses_by_a_power_cut(scratch: Path, bug: str, pace: int) -> None:
-    story = lived(scratch, lives=1, moments=2, paces=[pace], bug=bug)
+    story = lived(scratch, SEEDS[0], lives=1, moments=2, paces=[pace], bug=bug)
     assert "lost: " in next(story.bad(), "")
