@@ -124,7 +124,7 @@ class Rapid:
             kind, door, fresh = TURNS[number % len(TURNS)]
             order = f"order-{number}" if kind == "sale" else ""
             entry = Entry(f"rapid-{number}", kind, door, 0.0, 1_000_001 if order else 0, order)
-            yield Told(entry, f"visitor-{number % 50}", ""), fresh
+            yield Told(entry, f"visitor-{number // len(TURNS)}", ""), fresh
 
     async def _tell(self, told: Told, due: float, *, fresh: bool) -> None:
         entry, ledger = told.entry, self.ledger
