@@ -11,12 +11,17 @@ from app import db, tables
 from app.prepare import prepare
 from app.settings import Settings
 from app.workspaces import SCOPES, Snapshots, digest
+from tests import engines
 
 FIRST, SECOND = (
     SecretStr("a-key-of-the-operator-that-is-long-enough"),
     SecretStr("another-key-of-the-operator-" * 2),
 )
 clock = count(1).__next__
+
+
+def settings_for(data: Path, admin_key: SecretStr | None = None) -> Settings:
+    return Settings(data=data, database_url=engines.url_of(data), admin_key=admin_key)
 
 
 def snapshot(settings: Settings) -> dict[str, tuple[int, int, str]]:
@@ -26,7 +31,7 @@ def snapshot(settings: Settings) -> dict[str, tuple[int, int, str]]:
 
 
 def test_the_first_start_makes_a_workspace_with_a_key_of_each_scope(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path / "data")
+    settings = settings_for(tmp_path / "data")
     made = prepare(settings, clock=clock)
     assert (made.workspace, tuple(made.keys)) == ("main", SCOPES)
     assert {digest(key) for key in made.keys.values()} == set(snapshot(settings))
@@ -35,7 +40,7 @@ def test_the_first_start_makes_a_workspace_with_a_key_of_each_scope(tmp_path: Pa
 
 
 def test_a_later_start_makes_and_shows_nothing(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path)
+    settings = settings_for(tmp_path)
     prepare(settings, clock=clock)
     before = snapshot(settings)
     again = prepare(settings, clock=clock)
@@ -43,14 +48,14 @@ def test_a_later_start_makes_and_shows_nothing(tmp_path: Path) -> None:
 
 
 def test_the_demo_is_made_beside_an_older_workspace(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path)
+    settings = settings_for(tmp_path)
     prepare(settings, clock=clock)
     assert prepare(settings, clock=clock, workspace="demo").workspace == "demo"
     assert prepare(settings, clock=clock, workspace="demo").keys == {}
 
 
 def test_the_operators_admin_key_is_the_only_key_of_an_unattended_start(tmp_path: Path) -> None:
-    settings = Settings(data=tmp_path, admin_key=FIRST)
+    settings = settings_for(tmp_path, FIRST)
     assert prepare(settings, clock=clock).keys == {}
     assert {key: scope for key, (_, _, scope) in snapshot(settings).items()} == {
         digest(FIRST.get_secret_value()): "admin"
@@ -59,8 +64,10 @@ def test_the_operators_admin_key_is_the_only_key_of_an_unattended_start(tmp_path
 
 def test_another_admin_key_of_the_operator_replaces_the_one_before(tmp_path: Path) -> None:
     for key in (FIRST, FIRST, SECOND):
-        settings = Settings(data=tmp_path, admin_key=key)
+        settings = settings_for(tmp_path, key)
         prepare(settings, clock=clock)
     assert set(snapshot(settings)) == {digest(SECOND.get_secret_value())}
-    with db.reading(db.connect(settings.database)) as connection:
+    engine = db.connect(settings.database, pool=1)
+    with db.reading(engine) as connection:
         assert len(connection.execute(select(tables.keys)).all()) == 2
+    engine.dispose()
