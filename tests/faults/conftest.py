@@ -25,7 +25,6 @@ ON_POSTGRESQL = {
     "test_poison.py": ("test_poison_costs_only_itself_wherever_it_stands[of no known kind",),
     "test_power_cuts_of_a_server.py": ("test_",),
     "test_replies.py": ("test_lost_answers",),
-    "test_restarts.py": ("test_what_waits_when_the_service_leaves_is_taken_up_when_it_is_back[crashed",),
     "test_same_id.py": ("test_of_two_contents",),
     "test_server_crashes.py": ("test_",),
     "test_slow_database.py": ("test_",),

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.faults
 SEED = 20261121
 ROUNDS = 20 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 2 if engines.POSTGRESQL else 6
 #: Of each role before the parent is killed too: it waits ever longer before it replaces what keeps dying.
-KILLS_A_ROUND = 3 if engines.POSTGRESQL else 5
+KILLS_A_ROUND = 2 if engines.POSTGRESQL else 5
 #: Acknowledgements between two kills; none: what restarts is killed, or two die at once.
 MOMENTS = (0, 0, 1, 20, 100)
 

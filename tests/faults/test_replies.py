@@ -23,7 +23,7 @@ from tests.faults.test_same_id import put_aside, sale, values
 pytestmark = pytest.mark.faults
 
 TRIES = (1, 2, 5, 50)
-BATCHES = 12  # of lost answers under load
+BATCHES = 6  # of lost answers under load
 LATER = 30  # days
 WEB = {"CLICKTRAIL_WEB_PROCESSES": "2"}
 

@@ -12,12 +12,13 @@ from sqlalchemy import select
 
 from app import tables
 from app.model import number
+from tests import engines
 from tests.faults.processes import Service, reading
 
 pytestmark = pytest.mark.faults
 
 SENDERS = 64
-IDS = [f"same-{n}" for n in range(8)]
+IDS = [f"same-{n}" for n in range(2 if engines.POSTGRESQL else 8)]
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
 MANY, TOGETHER = (10_000, 100) if LONG else (100, 100)
 PROCESSES = "4" if LONG else "2"
