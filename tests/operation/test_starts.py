@@ -38,6 +38,8 @@ for line in sys.stdin:
 UPGRADER = """
 import sys, time
 from app import migrate
+
+pytestmark = pytest.mark.faults
 upgrade = migrate._upgrade
 def halfway(connection):
     upgrade(connection)

@@ -17,6 +17,8 @@ from app import db, migrate, tables
 from tests import engines
 from tests.conftest import Clicktrail, impossible, wait_until
 
+pytestmark = pytest.mark.faults
+
 #: Fewer than two machines have of their own, so that connections change hands all the time.
 CONNECTIONS = 6
 PORT = 6432

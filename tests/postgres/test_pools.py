@@ -14,6 +14,8 @@ from app import db, deps
 from tests.conftest import wait_until
 from tests.faults.processes import Service
 
+pytestmark = pytest.mark.faults
+
 ASKED = 60  # reports at once: more than a process has threads for routes
 PATIENCE = 4.0  # seconds that an answer to anything else may take on a busy machine
 QUERY = {"metrics": ["clicks", "cost"], "date_range": "all"}

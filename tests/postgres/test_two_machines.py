@@ -18,6 +18,8 @@ from app.pipeline.recount import ROLLUPS, counted
 from app.pipeline.run import Pipeline
 from tests.house import NOON, House, event
 
+pytestmark = pytest.mark.faults
+
 #: Touches and their sales. The long run is the ten thousand of the promise.
 SALES = 10_000 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 1_000
 BATCH = 20
