@@ -174,9 +174,7 @@ def test_a_target_that_holds_anything_is_left_as_it_is(data: Path, tmp_path: Pat
     migrate.migrate(target)
     engine = db.connect(target)
     with db.begin(engine) as connection:
-        connection.execute(
-            tables.spend.insert().values(workspace=1, day=1, source="x", account="", campaign_id=0, ad_id=0)
-        )
+        connection.execute(tables.carried.insert().values(workspace=1, no=1))
     engine.dispose()
     done = run(data, target)
     assert (done.returncode, done.stderr) == (1, "the target is not empty: carried holds rows\n")
