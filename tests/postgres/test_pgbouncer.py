@@ -177,3 +177,18 @@ def test_a_schema_comes_about_behind_it_and_leaves_no_lock(bouncer: Bouncer, tmp
         key = {"key": migrate.ADVISORY_LOCK}
         assert connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), key)
     engine.dispose()
+
+
+def test_a_lock_of_the_session_would_stay_behind(bouncer: Bouncer, tmp_path: Path) -> None:
+    """The negative control: what the migration's lock was before, and why it is not."""
+    url = bouncer.url(engines.url(tmp_path, "session"))
+    one, other = db.connect(url, pool=1), db.connect(url, pool=1)
+    with one.connect() as first, other.connect() as second:
+        first.execute(text("SELECT pg_advisory_lock(7)"))
+        first.commit()
+        second.execute(text("SELECT 1"))  # it has the connection that holds the lock, and keeps it a while
+        assert first.scalar(text("SELECT pg_advisory_unlock(7)")) is False
+        first.rollback()
+        second.rollback()
+    one.dispose()
+    other.dispose()
