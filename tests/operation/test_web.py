@@ -119,6 +119,15 @@ async def test_a_request_that_is_never_finished_is_given_up() -> None:
         await closed(idle[1], half[1])
 
 
+async def test_an_answer_leaves_in_one_piece() -> None:
+    async with serving(0) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(100):
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.read(65536)).endswith(b"\r\n\r\nhello")
+        await closed(writer)
+
+
 async def test_the_server_leaves_when_its_parent_is_gone() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
