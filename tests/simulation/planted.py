@@ -164,14 +164,14 @@ def rollups_in_another_transaction(patch: Patch) -> None:
 #: Where the search for each begins: the seed that found it last.
 BUGS: dict[Callable[[Patch], None], int] = {
     acknowledged_before_sync: 3,
-    file_forgotten_before_commit: 1,
-    cursor_moved_first: 1,
+    file_forgotten_before_commit: 17,
+    cursor_moved_first: 3,
     cursor_remembered_after_failure: 10,
     storing_error_swallowed: 1,
     repeats_not_looked_up: 1,
     adjustments_repeat: 1,
     refund_before_sale_dropped: 1,
     clock_of_the_sender: 1,
-    notes_taken_before_work: 5,
+    notes_taken_before_work: 12,
     rollups_in_another_transaction: 101,
 }
