@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, Table, delete, func, make_url, select, text
 
-from app import db, tables
+from app import bulk, db, tables
 from app.events import months
 from app.metrics import formats, query, run
 from app.metrics.catalogue import METRICS
@@ -112,7 +112,7 @@ def _copy(source: Connection, target: Connection, table: Table, told: Told) -> t
     digest, done = hashlib.sha256(), 0
     told(table.name, 0, total)
     for rows in _rows(source, table):
-        db.append(target, table, names, rows)
+        bulk.append(target, table, names, rows)
         for row in rows:
             digest.update(msgspec.msgpack.encode(row))
         done += len(rows)

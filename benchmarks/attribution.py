@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Table, func, select
 
-from app import db, tables
+from app import bulk, db, tables
 from app.attribution import bookings, gather, leader, store, tasks
 from app.events import months
 from app.model import DAY, KINDS, STATES
@@ -84,7 +84,7 @@ def _put(connection: Any, table: Table, columns: Columns) -> None:
     size = next(len(values) for values in columns.values() if isinstance(values, (np.ndarray, list)))
     names = [column.name for column in table.columns if column.name in columns]
     lists = [_list(columns[name], size) for name in names]
-    db.append(connection, table, names, list(zip(*lists, strict=True)))
+    bulk.append(connection, table, names, list(zip(*lists, strict=True)))
 
 
 def _list(values: Any, size: int) -> list[Any]:

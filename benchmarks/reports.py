@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 from sqlalchemy import Engine
 
-from app import db, tables, workspaces
+from app import bulk, db, tables, workspaces
 from app.events import months
 from app.metrics import routes
 from app.model import DAY, KINDS, MODELS, QUARTER, STATES, country_number
@@ -118,7 +118,9 @@ def fill(engine: Engine, columns: dict[str, np.ndarray]) -> None:
         workspaces.add_workspace(connection, "bench", now=0, timezone=ZONE)
         configure(connection)
         for name, keys in rollups.items():
-            db.add(connection, tables.metadata.tables[name], list(map(tuple, cells(columns, keys).tolist())))
+            bulk.add(
+                connection, tables.metadata.tables[name], list(map(tuple, cells(columns, keys).tolist()))
+            )
         results(connection, int(len(day) * SALES_PER_EVENT))
     names = [column.name for column in tables.events.columns if column.name in EVENT_COLUMNS]
     for start in range(0, len(day), 500_000):
@@ -128,7 +130,7 @@ def fill(engine: Engine, columns: dict[str, np.ndarray]) -> None:
         with db.begin(engine) as connection:
             part |= {"workspace": [1] * size, "no": list(numbers), "received_at": part["occurred_at"]}
             rows = list(zip(*(part[name] for name in names), strict=True))
-            db.append(connection, tables.events, names, rows)
+            bulk.append(connection, tables.events, names, rows)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
 
@@ -203,7 +205,7 @@ def results(connection: Any, count: int) -> None:
                     (*start, one, *where, *tail)
                     for start, one, where in zip(head, day.tolist(), place.tolist(), strict=True)
                 ]
-        db.add(connection, tables.metadata.tables[name], rows)
+        bulk.add(connection, tables.metadata.tables[name], rows)
 
 
 def timed(call: Callable[[], object], runs: int) -> tuple[float, float, float]:

@@ -24,7 +24,7 @@ import time
 import psutil
 from sqlalchemy import Engine, func, select
 
-from app import db, tables
+from app import bulk, db, tables
 from app.events import months
 from app.model import number
 from app.pipeline.rules import dedupe_key
@@ -75,8 +75,8 @@ def fill(on: Store, count: int) -> None:
             stamp = f"{at // 1000:012x}"
             keys.append((dedupe_key(1, f"{stamp[:8]}-{stamp[8:]}-7000-8000-{i:012x}"), no))
         with db.begin(engine) as connection:
-            db.append(connection, tables.events, columns, rows)
-            db.append(connection, tables.seen, ("key", "digest"), keys)
+            bulk.append(connection, tables.events, columns, rows)
+            bulk.append(connection, tables.seen, ("key", "digest"), keys)
     for index in tables.events.indexes:
         with db.begin(engine) as connection:
             index.create(connection)

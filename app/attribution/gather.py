@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, select
 
-from app import db, tables
+from app import bulk, tables
 from app.attribution.journeys import CLICK, NEVER, Bits, Ints, Journeys, Touches, joined
 from app.attribution.ledger import Conversions
 from app.events.relational import JOURNEY, journeys, recorded
@@ -92,9 +92,9 @@ def _memberships(connection: Connection, workspace: int, by: ColumnElement[int],
     c = tables.people.c
     statement = select(c.node, c.since, c.until, c.person)
     if by is c.person:
-        statement = db.found_by(statement, tables.people, "people_person")
-    return db.integers(
-        connection, statement.where(c.workspace == workspace, db.among(connection, by, values.tolist()))
+        statement = bulk.found_by(statement, tables.people, "people_person")
+    return bulk.integers(
+        connection, statement.where(c.workspace == workspace, bulk.among(connection, by, values.tolist()))
     )
 
 
@@ -198,11 +198,11 @@ class Result(NamedTuple):
 def results(connection: Connection, workspace: int, who: People) -> dict[int, list[Result]]:
     """Per person all their conversions, in order; one made on a shared device is of whose time it was."""
     n, c = tables.conversion_nodes.c, tables.conversions.c
-    rows = db.integers(
+    rows = bulk.integers(
         connection,
         select(n.node, c.occurred_at, c.id, c.goal_id, c.setbacks == 0)
         .join(tables.conversions, (c.workspace == n.workspace) & (c.id == n.conversion))
-        .where(n.workspace == workspace, db.among(connection, n.node, np.unique(who.members[1]).tolist())),
+        .where(n.workspace == workspace, bulk.among(connection, n.node, np.unique(who.members[1]).tolist())),
     )
     person, row, mine = held(rows[0], rows[1], who.members)
     found: dict[int, set[Result]] = defaultdict(set)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection, Table, delete, func, select, update
 
-from app import db, tables
+from app import bulk, tables
 from app.attribution.journeys import PRIORITY, Bits, Columns, Ints
 from app.attribution.ledger import CAUSES, Conversions, Ledger, Lines, Rows, table
 from app.attribution.lines import Cells
@@ -114,7 +114,7 @@ def conversions(connection: Connection, workspace: int, ids: Sequence[int]) -> C
     }  # fmt: skip
     statement = select(*numbers.values(), c.currency, c.nodes, c.clicks)
     rows = connection.execute(
-        statement.where(c.workspace == workspace, db.among(connection, c.id, ids)).order_by(c.id)
+        statement.where(c.workspace == workspace, bulk.among(connection, c.id, ids)).order_by(c.id)
     ).all()
     *whole, currency, nodes, clicks = list(zip(*rows, strict=True)) or [()] * (len(numbers) + 3)
     columns: dict[str, Any] = {
@@ -146,7 +146,7 @@ def ledger(
     b, c, v = tables.bookings.c, tables.credits.c, tables.conversions.c
     lines = connection.execute(
         select(b.conversion, *(b[name] for name in LINE_COLUMNS))
-        .where(b.workspace == workspace, db.among(connection, b.conversion, ids))
+        .where(b.workspace == workspace, bulk.among(connection, b.conversion, ids))
         .order_by(b.conversion, b.ordinal)
     )
     rows = connection.execute(
@@ -155,7 +155,7 @@ def ledger(
         .where(
             c.workspace == workspace,
             c.version == v.credit_version,
-            db.among(connection, c.conversion, ids),
+            bulk.among(connection, c.conversion, ids),
         )
         .order_by(c.conversion, c.ordinal)
     )
@@ -181,12 +181,12 @@ def replace_lines(
     b = tables.bookings
     if gone:
         connection.execute(
-            delete(b).where(b.c.workspace == workspace, db.among(connection, b.c.conversion, gone))
+            delete(b).where(b.c.workspace == workspace, bulk.among(connection, b.c.conversion, gone))
         )
     texts = {"cause": CAUSES, "currency": currencies}
     keys = {"conversion": conversions.id[lines.owner]}
     columns = _columns(b, workspace, keys | _own(lines), texts)
-    db.append(connection, b, tuple(columns), _rows(columns))
+    bulk.append(connection, b, tuple(columns), _rows(columns))
 
 
 def add_credits(connection: Connection, workspace: int, conversions: Conversions, rows: Rows) -> None:
@@ -196,12 +196,12 @@ def add_credits(connection: Connection, workspace: int, conversions: Conversions
         "version": conversions.credit_version[rows.owner] + 1,
     }
     columns = _columns(tables.credits, workspace, keys | _own(rows), {})
-    db.append(connection, tables.credits, tuple(columns), _rows(columns))
+    bulk.append(connection, tables.credits, tuple(columns), _rows(columns))
     v = tables.conversions
     ids = np.unique(conversions.id[rows.owner]).tolist()
     connection.execute(
         update(v)
-        .where(v.c.workspace == workspace, db.among(connection, v.c.id, ids))
+        .where(v.c.workspace == workspace, bulk.among(connection, v.c.id, ids))
         .values(credit_version=v.c.credit_version + 1)
     )
 
@@ -215,7 +215,7 @@ def add_cells(
             continue  # settled anew, and nothing came out differently
         table = tables.metadata.tables[rollup]
         columns = _columns(table, workspace, found.keys | found.measures, {"currency": currencies})
-        db.add(connection, table, _rows(columns), tuple(columns))
+        bulk.add(connection, table, _rows(columns), tuple(columns))
 
 
 def _own(columns: Columns) -> dict[str, Ints]:
@@ -253,4 +253,6 @@ def _rows(columns: Mapping[str, Iterable[object]]) -> Iterable[tuple[object, ...
 def settled(connection: Connection, workspace: int, ids: Sequence[int]) -> None:
     """These conversions are no longer due."""
     d = tables.due
-    connection.execute(delete(d).where(d.c.workspace == workspace, db.among(connection, d.c.conversion, ids)))
+    connection.execute(
+        delete(d).where(d.c.workspace == workspace, bulk.among(connection, d.c.conversion, ids))
+    )

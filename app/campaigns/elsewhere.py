@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from app import db, tables
+from app import bulk, tables
 from app.campaigns import slugs
 from app.campaigns.changes import Desk
 from app.errors import InvalidInput
@@ -71,7 +71,7 @@ def _put_source(desk: Desk, campaign_id: int, source: str, *, since: int | None)
         if in_force and in_force[-1] == source:
             return
         since = desk.today if history else ALWAYS
-    statement = db.insert(desk.connection, table).values(
+    statement = bulk.insert(desk.connection, table).values(
         workspace=desk.workspace, campaign_id=campaign_id, valid_from=since, cost_source=source
     )
     key = [table.c.workspace, table.c.campaign_id, table.c.valid_from]

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, select
 
-from app import db, tables
+from app import bulk, tables
 from app.errors import NotFound
 from app.workspaces import slug_key
 
@@ -51,7 +51,7 @@ def add(connection: Connection, table: Table, workspace: int, slug: str, *, camp
     row = {"workspace": workspace, "slug": slug, "known": 0}
     if table is tables.ads:
         row["campaign_id"] = campaign
-    connection.execute(db.insert(connection, table).values(row).on_conflict_do_nothing())
+    connection.execute(bulk.insert(connection, table).values(row).on_conflict_do_nothing())
     made = within(select(table.c.id), table, workspace, campaign=campaign).where(table.c.slug == slug)
     return int(connection.execute(made).scalar_one())
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, select, update
 
-from app import db, tables
+from app import bulk, tables
 from app.conversions.rules import Adjustment, Conversion, Sighting
 from app.money import converted
 
@@ -39,7 +39,9 @@ def facts(
     for start in range(0, len(wanted), CHUNK):
         part = wanted[start : start + CHUNK]
         for row in connection.execute(
-            select(tables.sightings).where(s.workspace == workspace, db.among(connection, s.conversion, part))
+            select(tables.sightings).where(
+                s.workspace == workspace, bulk.among(connection, s.conversion, part)
+            )
         ):
             found[row.conversion][0].append(_sighting(row))
     for id_, adjustments in changes(connection, workspace, wanted).items():
@@ -68,7 +70,7 @@ def changes(connection: Connection, workspace: int, ids: Iterable[int]) -> dict[
     for start in range(0, len(wanted), CHUNK):
         part = wanted[start : start + CHUNK]
         for id_, *change in connection.execute(
-            select(*columns).where(a.workspace == workspace, db.among(connection, a.conversion, part))
+            select(*columns).where(a.workspace == workspace, bulk.among(connection, a.conversion, part))
         ):
             found[id_].append(Adjustment(*change))
     return dict(found)
@@ -82,7 +84,7 @@ def load(connection: Connection, workspace: int, ids: Iterable[int]) -> dict[int
     for start in range(0, len(wanted), CHUNK):
         part = wanted[start : start + CHUNK]
         for row in connection.execute(
-            select(tables.conversions).where(c.workspace == workspace, db.among(connection, c.id, part))
+            select(tables.conversions).where(c.workspace == workspace, bulk.among(connection, c.id, part))
         ):
             found[row.id] = conversion(row)
     return found
@@ -116,7 +118,7 @@ def save(
     if not rows:
         return
     table = tables.conversions
-    statement = db.insert(connection, table)
+    statement = bulk.insert(connection, table)
     statement = statement.on_conflict_do_update(
         index_elements=[table.c.workspace, table.c.id],
         set_={name: statement.excluded[name] for name in CONVERSION_COLUMNS[2:]},
@@ -131,16 +133,16 @@ def _save_nodes(connection: Connection, workspace: int, conversions: Iterable[Co
     for start in range(0, len(whole), CHUNK):
         part = [x.id for x in whole[start : start + CHUNK]]
         gone = delete(tables.conversion_nodes).where(
-            c.workspace == workspace, db.among(connection, c.conversion, part)
+            c.workspace == workspace, bulk.among(connection, c.conversion, part)
         )
-        connection.execute(db.found_by(gone, tables.conversion_nodes, "conversion_nodes_conversion"))
+        connection.execute(bulk.found_by(gone, tables.conversion_nodes, "conversion_nodes_conversion"))
     # A click the conversion names makes it due like a node does: its record may come, or change, later.
     rows = sorted(
         (workspace, node, x.id, x.occurred_at)
         for x in whole
         for node in {*x.nodes, *(click[0] for click in x.clicks)}
     )
-    db.append(connection, tables.conversion_nodes, ("workspace", "node", "conversion", "occurred_at"), rows)
+    bulk.append(connection, tables.conversion_nodes, ("workspace", "node", "conversion", "occurred_at"), rows)
 
 
 def _row(workspace: int, c: Conversion, rated_on: int) -> dict[str, object]:
@@ -181,7 +183,7 @@ def of_nodes(connection: Connection, workspace: int, nodes: Iterable[int]) -> li
         for start in range(0, len(wanted), CHUNK)
         for node, id_, at in connection.execute(
             select(c.node, c.conversion, c.occurred_at).where(
-                c.workspace == workspace, db.among(connection, c.node, wanted[start : start + CHUNK])
+                c.workspace == workspace, bulk.among(connection, c.node, wanted[start : start + CHUNK])
             )
         )
     ]
@@ -190,7 +192,7 @@ def of_nodes(connection: Connection, workspace: int, nodes: Iterable[int]) -> li
 def mark_due(connection: Connection, workspace: int, moments: Mapping[int, int]) -> None:
     """These conversions ({id: occurred_at}) must have their credits computed again."""
     if moments:
-        statement = db.insert(connection, tables.due)
+        statement = bulk.insert(connection, tables.due)
         statement = statement.on_conflict_do_update(
             index_elements=[tables.due.c.workspace, tables.due.c.conversion],
             set_={"occurred_at": statement.excluded.occurred_at},

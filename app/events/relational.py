@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Integer, and_, literal_column, or_, select
 
-from app import db, tables
+from app import bulk, tables
 
 #: The weeks by which `events_journey` is ordered on SQLite; PostgreSQL has its months.
 WEEK = 604_800_000_000
@@ -16,7 +16,7 @@ COLUMNS = tuple(column.name for column in tables.events.columns if column.name !
 
 def append(connection: Connection, rows: Sequence[Sequence[object]]) -> None:
     """Add events; `rows` hold tables.events's columns after `id`, in its order."""
-    db.append(connection, tables.events, COLUMNS, rows)
+    bulk.append(connection, tables.events, COLUMNS, rows)
 
 
 #: The columns of a journey, all of them in the index `events_journey`: the table itself is not read.
@@ -38,11 +38,11 @@ def journeys(
     kinds = [and_(c.kind == kind, c.occurred_at > instant) for kind, instant in since.items()]
     statement = select(*(c[name] for name in JOURNEY)).where(
         *during(connection, min(since.values()), until),
-        db.among(connection, c.visitor, visitors),
+        bulk.among(connection, c.visitor, visitors),
         c.flags.op("|")(flags) == flags,
         or_(*kinds),
     )
-    return db.integers(connection, statement)
+    return bulk.integers(connection, statement)
 
 
 def during(connection: Connection, after: int, until: int) -> list[ColumnElement[bool]]:
@@ -53,7 +53,7 @@ def during(connection: Connection, after: int, until: int) -> list[ColumnElement
         return exact
     week = literal_column(f"(occurred_at / {WEEK})", Integer())
     weeks = range(max(after, 0) // WEEK, until // WEEK + 1)
-    return [*exact, db.among(connection, week, weeks)]
+    return [*exact, bulk.among(connection, week, weeks)]
 
 
 def recorded(connection: Connection, workspace: int, clicks: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
@@ -62,9 +62,9 @@ def recorded(connection: Connection, workspace: int, clicks: Sequence[tuple[int,
     wanted = set(clicks)
     statement = select(*(c[name] for name in JOURNEY)).where(
         c.workspace == workspace,
-        db.among(connection, c.occurred_at, sorted({at for at, _ in wanted})),
-        db.among(connection, c.no, sorted({no for _, no in wanted})),
+        bulk.among(connection, c.occurred_at, sorted({at for at, _ in wanted})),
+        bulk.among(connection, c.no, sorted({no for _, no in wanted})),
     )
-    found = db.integers(connection, statement)
+    found = bulk.integers(connection, statement)
     at, no = (found[JOURNEY.index(name)].tolist() for name in ("occurred_at", "no"))
     return found[:, [pair in wanted for pair in zip(at, no, strict=True)]]

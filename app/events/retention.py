@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from app import db, tables
+from app import bulk, db, tables
 from app.events import months
 
 EVENTS = "events"  # as `dropped` calls them
@@ -45,7 +45,7 @@ def _declare(connection: Connection, limit: int) -> None:
     """
     months.patiently(connection)
     db.lock(connection, db.Lock.LEADER)
-    statement = db.insert(connection, tables.dropped).values(what=EVENTS, before=limit)
+    statement = bulk.insert(connection, tables.dropped).values(what=EVENTS, before=limit)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[tables.dropped.c.what], set_={"before": statement.excluded.before}

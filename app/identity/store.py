@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select, union_all
 
-from app import db
+from app import bulk
 from app.identity.rules import EVER, USER, VISITOR, Membership, Neighbour, joins, people
 from app.tables import edges
 from app.tables import people as people_table
@@ -98,11 +98,11 @@ def _memberships(
     c = people_table.c
     statement = select(c.node, c.since, c.until, c.person).where(c.workspace == workspace)
     if by == "person":
-        statement = db.found_by(statement, people_table, "people_person")
+        statement = bulk.found_by(statement, people_table, "people_person")
     return [
         Membership(*row)
         for part in chunks(values)
-        for row in connection.execute(statement.where(db.among(connection, c[by], part)))
+        for row in connection.execute(statement.where(bulk.among(connection, c[by], part)))
     ]
 
 
@@ -124,13 +124,13 @@ def join(connection: Connection, workspace: int, nodes: Iterable[int], *, limit:
     c = people_table.c
     for part in chunks(m.node for m in gone):
         connection.execute(
-            delete(people_table).where(c.workspace == workspace, db.among(connection, c.node, part))
+            delete(people_table).where(c.workspace == workspace, bulk.among(connection, c.node, part))
         )
     kept = {m.node for m in gone}
     fresh = [m for m in after if m not in old or m.node in kept]
     columns = ("workspace", "node", "since", "until", "person")
     rows = [(workspace, m.node, m.since, m.until, m.person) for m in fresh]
-    db.append(connection, people_table, columns, rows)
+    bulk.append(connection, people_table, columns, rows)
     changed = {m.person for m in old ^ new}
     return {m.node for m in old | new if m.person in changed}
 
@@ -170,10 +170,10 @@ def _degrees(connection: Connection, workspace: int, nodes: Iterable[int]) -> It
     for part in chunks(nodes):
         for mine in (e.a, e.b):
             statement = select(mine, func.count()).where(
-                e.workspace == workspace, db.among(connection, mine, part)
+                e.workspace == workspace, bulk.among(connection, mine, part)
             )
             if mine is e.b:
-                statement = db.found_by(statement, edges, "edges_back")
+                statement = bulk.found_by(statement, edges, "edges_back")
             yield from ((n, d) for n, d in connection.execute(statement.group_by(mine)))
 
 
@@ -185,11 +185,11 @@ def _edges(
         yield from connection.execute(
             union_all(
                 select(e.a, e.a_kind, e.b, e.b_kind, e.first_seen).where(
-                    e.workspace == workspace, db.among(connection, e.a, part)
+                    e.workspace == workspace, bulk.among(connection, e.a, part)
                 ),
-                db.found_by(
+                bulk.found_by(
                     select(e.b, e.b_kind, e.a, e.a_kind, e.first_seen).where(
-                        e.workspace == workspace, db.among(connection, e.b, part)
+                        e.workspace == workspace, bulk.among(connection, e.b, part)
                     ),
                     edges,
                     "edges_back",

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, delete, func, select
 
-from app import db, tables
+from app import bulk, db, tables
 from app.events.retention import dropped_before
 from app.model import DAY, QUARTER
 from app.pipeline.facts import Cells, Facts, Traffic, cells_rows
@@ -55,7 +55,7 @@ def rebuild(connection: Connection, workspace: int, zone: str) -> None:
             _rebuild_since(connection, table, workspace, _whole_since(table, dropped), cells)
         else:
             connection.execute(delete(table).where(table.c.workspace == workspace))
-            db.add(connection, table, list(cells_rows(cells)))
+            bulk.add(connection, table, list(cells_rows(cells)))
 
 
 def _whole_since(table: Table, dropped: int) -> int:
@@ -76,4 +76,4 @@ def _rebuild_since(connection: Connection, table: Table, workspace: int, since: 
         seam[key[2:]] -= np.array(cell)
     kept |= {(workspace, since - 1, *key): left.tolist() for key, left in seam.items() if left.any()}
     connection.execute(delete(table).where(*here))
-    db.add(connection, table, list(cells_rows(kept)))
+    bulk.add(connection, table, list(cells_rows(kept)))

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection, delete, func, select, update
 
-from app import db, tables
+from app import bulk, tables
 from app.events import relational as events
 from app.identity.store import chunks
 from app.model import DOOR_NAMES, DOORS, FLAGS, HALF_HOUR, KINDS, Refusal
@@ -31,7 +31,7 @@ def cursors(connection: Connection) -> dict[bytes, int]:
 
 def advance(connection: Connection, file: bytes, sequence: int, now: int) -> None:
     """Move a file's cursor forward, in the transaction that stored what lies before it."""
-    statement = db.insert(connection, tables.cursors).values(file=file, sequence=sequence, updated_at=now)
+    statement = bulk.insert(connection, tables.cursors).values(file=file, sequence=sequence, updated_at=now)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[tables.cursors.c.file],
@@ -48,7 +48,7 @@ def seen(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, int]:
     for start in range(0, len(whole), 5_000):
         part = whole[start : start + 5_000]
         for key, digest in connection.execute(
-            select(c.key, c.digest).where(db.among(connection, c.key, part))
+            select(c.key, c.digest).where(bulk.among(connection, c.key, part))
         ):
             found[bytes(key)] = digest
     return found
@@ -58,10 +58,10 @@ def write(connection: Connection, facts: Facts, now: int) -> None:
     """Everything a batch became, into the caller's transaction."""
     t = tables
     events.append(connection, facts.events)
-    db.append(connection, t.sightings, SIGHTING_COLUMNS, facts.sightings)
-    db.append(connection, t.adjustments, ADJUSTMENT_COLUMNS, facts.adjustments)
-    db.append(connection, t.seen, ("key", "digest"), sorted(facts.seen))
-    db.append(connection, t.outcomes, ("file", "sequence", "outcome", "at"), facts.outcomes)
+    bulk.append(connection, t.sightings, SIGHTING_COLUMNS, facts.sightings)
+    bulk.append(connection, t.adjustments, ADJUSTMENT_COLUMNS, facts.adjustments)
+    bulk.append(connection, t.seen, ("key", "digest"), sorted(facts.seen))
+    bulk.append(connection, t.outcomes, ("file", "sequence", "outcome", "at"), facts.outcomes)
     _carry(connection, facts)
     linked = _link(connection, facts)
     reject(connection, facts.rejected, now)
@@ -71,13 +71,13 @@ def write(connection: Connection, facts: Facts, now: int) -> None:
         (t.traffic_places, facts.places),
         (t.traffic_quarters, facts.quarters),
     ):
-        db.add(connection, table, list(cells_rows(cells)))
+        bulk.add(connection, table, list(cells_rows(cells)))
     _tell(connection, facts, linked)
 
 
 def _carry(connection: Connection, facts: Facts) -> None:
     if facts.carried:
-        statement = db.insert(connection, tables.carried).on_conflict_do_nothing()
+        statement = bulk.insert(connection, tables.carried).on_conflict_do_nothing()
         rows = [{"workspace": w, "no": n} for w, n in sorted(facts.carried)]
         connection.execute(statement, rows)
 
@@ -89,12 +89,12 @@ def _link(connection: Connection, facts: Facts) -> list[tuple[int, int, int]]:
     wanted = facts.edges
     for part in chunks(a for _, a, _ in wanted):
         rows = connection.execute(
-            select(e.workspace, e.a, e.b, e.first_seen).where(db.among(connection, e.a, part))
+            select(e.workspace, e.a, e.b, e.first_seen).where(bulk.among(connection, e.a, part))
         )
         known.update({(w, a, b): first for w, a, b, first in rows})
     fresh = {k: v for k, v in wanted.items() if k not in known or v[2] < known[k]}
     if fresh:
-        statement = db.insert(connection, tables.edges)
+        statement = bulk.insert(connection, tables.edges)
         statement = statement.on_conflict_do_update(
             index_elements=[e.workspace, e.a, e.b],
             set_={"first_seen": func.min(e.first_seen, statement.excluded.first_seen)}
@@ -144,7 +144,9 @@ def reject(connection: Connection, rows: Sequence[Mapping[str, object]], now: in
     for workspace in {w for w, _ in counts}:
         used = select(func.coalesce(func.sum(c.count), 0)).where(c.workspace == workspace, c.day == day)
         room[workspace] = max(0, KEPT_PER_DAY - int(connection.scalar(used) or 0))
-    db.add(connection, tables.rejected_counts, [(w, day, code, n) for (w, code), n in sorted(counts.items())])
+    bulk.add(
+        connection, tables.rejected_counts, [(w, day, code, n) for (w, code), n in sorted(counts.items())]
+    )
     kept = []
     for row in rows:
         workspace = int(str(row["workspace"]))
@@ -223,7 +225,7 @@ def was_carried(connection: Connection, clicks: Iterable[tuple[int, int]]) -> se
     wanted = set(clicks)
     found: set[tuple[int, int]] = set()
     for part in chunks(no for _, no in wanted):
-        rows = connection.execute(select(c.workspace, c.no).where(db.among(connection, c.no, part)))
+        rows = connection.execute(select(c.workspace, c.no).where(bulk.among(connection, c.no, part)))
         found |= {(w, n) for w, n in rows}
     return found & wanted
 
@@ -246,16 +248,16 @@ def settle_landings(
     ]
     if rows:
         names_ = ("workspace", "key", "occurred_at", "no", "visitor", "campaign_id")
-        statement = db.insert(connection, table).on_conflict_do_nothing()
+        statement = bulk.insert(connection, table).on_conflict_do_nothing()
         connection.execute(statement, [dict(zip(names_, row, strict=True)) for row in rows])
     keys = set(fresh)
     explaining = {r.bucket for r in redirects}
     for part in chunks(r.visitor for r in redirects):
         statement = select(c.key, c.visitor, c.campaign_id, c.occurred_at).where(
-            c.workspace == workspace, db.among(connection, c.visitor, part)
+            c.workspace == workspace, bulk.among(connection, c.visitor, part)
         )
         for key, visitor, campaign, at in connection.execute(
-            db.found_by(statement, table, "landings_visitor")
+            bulk.found_by(statement, table, "landings_visitor")
         ):
             if (visitor, campaign, at // HALF_HOUR) in explaining:
                 keys.add(key)
@@ -265,7 +267,7 @@ def settle_landings(
     for part in chunks(keys):
         for key, *found in connection.execute(
             select(c.key, c.occurred_at, c.no, c.visitor, c.campaign_id).where(
-                c.workspace == workspace, db.among(connection, c.key, part)
+                c.workspace == workspace, bulk.among(connection, c.key, part)
             )
         ):
             candidates[key].append(Landing(*found))
@@ -277,7 +279,7 @@ def settle_landings(
         for at, no in connection.execute(
             select(e.occurred_at, e.no).where(
                 e.workspace == workspace,
-                db.among(connection, e.occurred_at, part),
+                bulk.among(connection, e.occurred_at, part),
                 e.door == DOORS["landing"],
             )
         ):
@@ -305,7 +307,7 @@ def _explained(
         for visitor, campaign, at in connection.execute(
             select(e.visitor, e.campaign_id, e.occurred_at).where(
                 e.workspace == workspace,
-                db.among(connection, e.visitor, part),
+                bulk.among(connection, e.visitor, part),
                 *events.during(connection, low, high),
                 e.kind == CLICK,
                 e.door == DOORS["redirect"],

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Select, Table, delete, select, tuple_
 
-from app import db, tables
+from app import bulk, tables
 from app.campaigns import changes, slugs
 from app.campaigns.changes import Desk
 from app.campaigns.paging import Key, next_cursor
@@ -35,12 +35,12 @@ def _standing(desk: Desk, table: Table, key: Sequence[str], rows: Sequence[Row])
 
 def _put(desk: Desk, table: Table, key: Sequence[str], rows: Sequence[Row]) -> None:
     names = ("workspace", *rows[0])
-    statement = db.inserting(table, desk.connection.dialect.name, *names)
+    statement = bulk.inserting(table, desk.connection.dialect.name, *names)
     statement = statement.on_conflict_do_update(
         index_elements=["workspace", *key],
         set_={name: statement.excluded[name] for name in names if name not in ("workspace", *key)},
     )
-    db.bulk(desk.connection, statement, [(desk.workspace, *row.values()) for row in rows])
+    bulk.run(desk.connection, statement, [(desk.workspace, *row.values()) for row in rows])
 
 
 # --- Spend ------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine
 
-from app import db, tables, workspaces
+from app import bulk, db, tables, workspaces
 from app.metrics import formats, query, run
 from app.model import DEVICES, KINDS, MODELS, QUARTER, STATES, country_number
 from app.money import MICROS, parse_amount, split
@@ -53,7 +53,7 @@ class Shop:
 
     def add(self, table: str, *rows: Iterable[object]) -> None:
         with db.begin(self.engine) as connection:
-            db.add(connection, tables.metadata.tables[table], [tuple(row) for row in rows])
+            bulk.add(connection, tables.metadata.tables[table], [tuple(row) for row in rows])
 
     def _place(self, campaign: str, ad: str, partner: str, channel: str) -> tuple[int, int, int, int]:
         campaign_id = self.id_of("campaigns", campaign, channel_id=self.id_of("channels", channel))

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, Engine, exc, text
 
-from app import db
+from app import bulk, db
 from app.pulse import Pulse
 from tests import engines
 from tests.conftest import wait_until
@@ -93,7 +93,7 @@ def test_rows_on_their_way_to_a_silent_server_are_given_up(engine: Engine, netwo
 
 def fill(connection: Connection, how: str) -> None:
     rows = ((number,) for number in range(10**8))
-    with db._cursor(connection, how) as cursor:
+    with bulk._cursor(connection, how) as cursor:
         if how == "INSERT":
             cursor.executemany("INSERT INTO numbers VALUES (%s)", rows)
             return

@@ -27,15 +27,8 @@ TAKES_SQL = {"text", "literal_column", "exec_driver_sql", "execute", "executeman
 
 #: What may stand inside SQL all the same, by file: names of our own tables and numbers of our own reckoning.
 INSIDE = {
-    "app/db.py": {
-        "pragma",
-        "BUSY",
-        "round(patience * 1000)",
-        "table",
-        "', '.join(quoted)",
-        "beside",
-        "table.name",
-    },
+    "app/bulk.py": {"table", "', '.join(quoted)", "beside", "table.name"},
+    "app/db.py": {"pragma", "BUSY", "round(patience * 1000)"},
     "app/doctor.py": {"name"},
     "app/events/months.py": {"name", "inside", "low", "high", "moved", "LOCK_SECONDS"},
     "app/events/relational.py": {"WEEK"},
