@@ -108,16 +108,16 @@ def _memberships(
 
 def join(connection: Connection, workspace: int, nodes: Iterable[int], *, limit: int) -> set[int]:
     """Bring `people` up to date with the edges of `nodes`; returns every node whose person changed."""
-    seeds = set(nodes)
-    touched = {m.person for m in _memberships(connection, workspace, seeds, by="node")}
-    before = _memberships(connection, workspace, touched, by="person")
-    kinds, graph = _closure(connection, workspace, seeds | {m.node for m in before}, limit)
-    touched |= {m.person for m in _memberships(connection, workspace, graph, by="node")}
-    before = _memberships(connection, workspace, touched, by="person")
-    missing = {m.node for m in before} - graph.keys()
-    if missing:
-        more_kinds, more = _closure(connection, workspace, missing | set(graph), limit)
-        kinds, graph = {**kinds, **more_kinds}, {**graph, **more}
+    wanted = set(nodes)
+    while True:
+        kinds, graph = _closure(connection, workspace, wanted, limit)
+        touched = {m.person for m in _memberships(connection, workspace, wanted | graph.keys(), by="node")}
+        before = _memberships(connection, workspace, touched, by="person")
+        # Who was of the same person before is looked at too, and who is of theirs, until nobody is new.
+        reached = graph.keys() | {m.node for m in before}
+        if reached <= wanted | graph.keys():
+            break
+        wanted |= reached
     after = people(kinds, graph, limit)
     old, new = set(before), set(after)
     gone = old - new
