@@ -101,9 +101,9 @@ async def test_slow_clients_are_hung_up_on_and_cost_the_others_nothing(
         report(told(f"slow, {name}", held, before, served))
         assert served.wrong == []
         assert len(served.seconds) > 50
-        # A full queue of the kernel's drops the end of a handshake: who then says nothing believes in a
-        # connection that the service never had, and which holds no file of it.
-        assert {one.name for one in held if one.seconds == math.inf} <= {"says nothing"}
+        # Thousands overflow the kernel's queue, which drops the ends of their handshakes: who then says
+        # nothing believes in a connection that the service never had, and which holds no file of it.
+        assert {one.name for one in held if one.seconds == math.inf} <= ({"says nothing"} if LONG else set())
         wait_until(lambda files=files: process.num_fds() <= files + 80)  # nginx keeps some
 
 
