@@ -15,7 +15,6 @@ from pathlib import Path
 from sqlalchemy import Connection, Select, Table, delete, null, select
 
 from app import backup, db, move, tables
-from app.settings import Settings
 
 
 def cursors_left_behind() -> None:
@@ -59,16 +58,6 @@ def committed_by_table() -> None:
     move.db.begin = careless if "migrate-database" in sys.argv else db.begin  # type: ignore[assignment]
 
 
-def worker_not_kept_out() -> None:
-    """The move does not look whether a worker runs."""
-
-    @contextmanager
-    def anyway(_settings: Settings) -> Iterator[None]:
-        yield
-
-    move._worker_stopped = anyway
-
-
 def inbox_copied_last() -> None:
     """The backup copies the database, which takes a while, and then what the inbox holds by now."""
     copied = backup._copy
@@ -91,7 +80,6 @@ BUGS: dict[str, Callable[[], None]] = {
         cursors_left_behind,
         sequences_left_behind,
         committed_by_table,
-        worker_not_kept_out,
         inbox_copied_last,
     )
 }

@@ -1,8 +1,5 @@
 """The schema comes about once, whole, under a lock, and is what app/tables.py says."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -66,23 +63,3 @@ def test_a_schema_newer_than_the_code_is_refused_by_name(tmp_path: Path) -> None
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
     with pytest.raises(migrate.SchemaTooNew, match="has schema 0999.* only up to " + migrate.revisions()[-1]):
         migrate.migrate(url)
-
-
-@pytest.mark.parametrize("attempt", range(100 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 2))
-def test_eight_processes_may_start_on_an_empty_database_at_once(tmp_path: Path, attempt: int) -> None:
-    program = "import sys; sys.stdin.read(); from app.migrate import migrate; print(*migrate(sys.argv[1]))"
-    starters = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, f"sqlite:///{tmp_path}/a.db"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for _ in range(8)
-    ]  # fmt: skip
-    for starter in starters:  # all are up and wait for this
-        assert starter.stdin is not None
-        starter.stdin.close()
-        starter.stdin = None
-    said = [starter.communicate(timeout=60) for starter in starters]
-    assert [starter.returncode for starter in starters] == [0] * 8, said
-    head = migrate.revisions()[-1]
-    assert sorted(out.split() for out, _ in said) == sorted([[head], *[[head, head]] * 7])
