@@ -21,23 +21,43 @@ run: $(BIN)/.runtime ## Serve on http://127.0.0.1:8000; the first start loads a 
 	@CLICKTRAIL_LOG_PRETTY=$${CLICKTRAIL_LOG_PRETTY:-1} CLICKTRAIL_LOG_LEVEL=$${CLICKTRAIL_LOG_LEVEL:-warning} \
 	  exec $(BIN)/clicktrail serve --demo $(ARGS)
 
-# The two engines at once, each as one lane of its own: on two cores that takes half the time.
+# Three lanes at once: what is tested on both engines, on each, and the violent tests, which mostly wait.
+TOGETHER := $(MAKE) --no-print-directory --keep-going --output-sync=target
+
 .PHONY: test
 test: $(BIN)/.dev ## All tests, on both engines; ARGS="-k sale" for some of them
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-sqlite test-postgresql
+	@$(TOGETHER) --jobs=3 test-sqlite test-postgresql test-faults
 
 .PHONY: test-sqlite
 test-sqlite: $(BIN)/.dev
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -m "not faults" $(ARGS)
 
 # Again on a real PostgreSQL: all but what never meets the database, or is about SQLite's file.
-ONCE := tests/inbox tests/collect tests/hostile tests/simulation/test_simulation.py $(addsuffix .py,$(addprefix tests/operation/test_, \
-  alerts backup command_line demo deployment migrations recovery systemd unsafe upgrade web) \
+ONCE := tests/inbox tests/collect tests/hostile tests/simulation/test_simulation.py $(addsuffix .py, \
+  $(addprefix tests/operation/test_, alerts backup command_line demo deployment migrations recovery systemd \
+    unsafe upgrade web) \
   $(addprefix tests/security/test_, control_characters destinations other_sites source spoofs timing))
+ON_POSTGRESQL = CLICKTRAIL_TEST_ENGINE=postgresql $(BIN)/pytest $(addprefix --ignore=,$(ONCE))
 
 .PHONY: test-postgresql
 test-postgresql: $(BIN)/.dev
-	@CLICKTRAIL_TEST_ENGINE=postgresql $(BIN)/pytest $(addprefix --ignore=,$(ONCE)) $(ARGS)
+	@$(ON_POSTGRESQL) -m "not faults" $(ARGS)
+
+.PHONY: test-faults test-faults-sqlite test-faults-postgresql
+test-faults: test-faults-sqlite test-faults-postgresql
+test-faults-sqlite: $(BIN)/.dev
+	@$(BIN)/pytest -m faults $(ARGS)
+test-faults-postgresql: $(BIN)/.dev
+	@$(ON_POSTGRESQL) -m faults $(ARGS)
+
+.PHONY: faults
+faults: $(BIN)/.dev ## Kills, power cuts, full disks, lost networks: the violent tests, in short
+	@$(TOGETHER) --jobs=2 test-faults
+
+.PHONY: soak
+soak: $(BIN)/.dev ## The same at length, and the simulation, one after the other: many hours
+	@CLICKTRAIL_FAULTS=long $(MAKE) --no-print-directory --jobs=1 test-faults ARGS="$(ARGS)"
+	@CLICKTRAIL_FAULTS=long $(BIN)/pytest tests/simulation tests/time tests/security/test_sqlmap.py $(ARGS)
 
 .PHONY: lint
 lint: $(BIN)/.dev ## Style, types, and who imports whom
@@ -57,14 +77,6 @@ BENCHMARKS := doors throughput reports attribution keeping
 bench: $(BIN)/.dev ## All benchmarks, some 45 minutes (wrk is needed); BENCHMARKS=doors ARGS="--rounds 1" for one
 	@command -v wrk > /dev/null || { echo "wrk is needed: apt-get install wrk" >&2; exit 1; }
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
-
-.PHONY: faults
-faults: $(BIN)/.dev ## Kills, power cuts, full disks, lost networks: the fault tests of both engines, in short
-	@$(MAKE) --no-print-directory test ARGS="-m faults $(ARGS)"
-
-.PHONY: soak
-soak: $(BIN)/.dev ## The same at length, one engine after the other: some hours
-	@CLICKTRAIL_FAULTS=long $(MAKE) --no-print-directory --jobs=1 test-sqlite test-postgresql ARGS="-m faults $(ARGS)"
 
 .PHONY: wheel
 wheel: $(BIN)/.dev ## The package, in dist/

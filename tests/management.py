@@ -8,11 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import Engine, Table, select
 
 from app import db, deps, workspaces
-from app.main import create_app
+from app.main import Application, create_app
 from app.settings import Settings
 from tests import engines
 
@@ -34,7 +33,7 @@ class House:
 
     engine: Engine
     service: deps.Service
-    app: FastAPI
+    app: Application
     clock: Clock
     workspace: int
     other: int
@@ -68,8 +67,8 @@ def build(folder: Path) -> House:
     clock = Clock()
     engine = engines.connect(folder)
     settings = Settings(data=folder, database_url=engines.url(folder))
-    app = create_app(settings, clock=clock).framework
-    service: deps.Service = app.state.service
+    app = create_app(settings, clock=clock)
+    service: deps.Service = app.framework.state.service
     house = House(engine, service, app, clock, 0, 0)
     with db.begin(engine) as connection:
         house.workspace = workspaces.add_workspace(connection, "first", now=NOW, timezone="Europe/Oslo")

@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from app import tables
-from app.attribution import routes
 from app.attribution.explain import touch_id
 from app.conversions.reading import public_id
 from app.model import DAY, HOUR, MODELS
@@ -20,7 +19,6 @@ __all__ = ["house"]
 
 @pytest.fixture
 def here(house: House) -> World:
-    house.app.include_router(routes.router)
     return World(house.engine)
 
 

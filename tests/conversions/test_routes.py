@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from app import tables
-from app.conversions import routes
 from app.conversions.reading import public_id
 from app.model import DAY
 from tests.attribution.test_settle import refund
@@ -18,7 +17,6 @@ __all__ = ["house"]
 
 @pytest.fixture
 def here(house: House) -> World:
-    house.app.include_router(routes.router)
     return World(house.engine)
 
 

@@ -48,7 +48,9 @@ def test_a_service_that_runs_has_nothing_to_find(clicktrail: Clicktrail) -> None
     findings = examine(
         Settings(data=clicktrail.data, port=port, database_url=engines.url_of(clicktrail.data)), now=now()
     )
-    assert [finding for finding in findings if finding.level != "good"] == []
+    # It finds the tests' PostgreSQL out, which does not sync, and nothing else.
+    expected = ["durability"] if engines.POSTGRESQL else []
+    assert [finding.subject for finding in findings if finding.level != "good"] == expected
 
 
 @pytest.mark.parametrize(

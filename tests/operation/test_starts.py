@@ -16,6 +16,8 @@ from sqlalchemy import func, select, text
 from app import db, migrate, tables
 from tests import engines
 
+pytestmark = pytest.mark.faults
+
 PROCESSES = 8
 TIMES = 100 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 3
 RELEASED = 5.0  # seconds after its holder's death
@@ -38,8 +40,6 @@ for line in sys.stdin:
 UPGRADER = """
 import sys, time
 from app import migrate
-
-pytestmark = pytest.mark.faults
 upgrade = migrate._upgrade
 def halfway(connection):
     upgrade(connection)
