@@ -116,6 +116,18 @@ def test_people_do_not_depend_on_the_order_of_edges(
     assert at_once == {(m.node, m.since, m.until, m.person) for m in expected}
 
 
+#: An order in which one look at who was of the same person before did not reach everybody.
+TWO_LOOKS = [
+    ((11, U), (3, V), 44), ((12, U), (4, V), 0), ((3, V), (21, E), 19), ((11, U), (5, V), 29),
+    ((23, E), (5, V), 45), ((5, V), (13, U), 5), ((11, U), (14, U), 36), ((11, U), (6, V), 8),
+    ((14, U), (21, E), 36), ((21, E), (5, V), 39),
+]  # fmt: skip
+
+
+def test_people_are_the_same_also_where_one_look_was_not_enough(engine: db.Engine) -> None:
+    assert stored(engine, TWO_LOOKS, together=False) == stored(engine, TWO_LOOKS, together=True)
+
+
 def test_a_conversion_on_a_shared_device_is_its_named_users(tmp_path: Path) -> None:
     engine = engines.connect(tmp_path)
     stored(engine, [((1, V), (8, U), 10), ((1, V), (9, U), 20)], together=True)
