@@ -19,6 +19,7 @@ from tests.faults.processes import Role, Service, held, processes, readiness
 pytestmark = pytest.mark.faults
 
 FEW = 64
+NONE = 1  # so few that none can be opened: what is open stays, and may be waited for one at a time
 FILES = 40  # that come about meanwhile
 ROLES: tuple[Role, ...] = ("web", "worker")
 BIG = {"note": "x" * 6000}  # properties of which a dozen fill an inbox file of the least size
@@ -133,8 +134,8 @@ def test_a_service_whose_connections_take_the_last_descriptor_is_found_out(
 def test_configuration_is_followed_again_when_descriptors_are_back(serve: Callable[..., Service]) -> None:
     service = serve()
     web, _ = limited(service)
-    resource.prlimit(web.pid, resource.RLIMIT_NOFILE, (web.num_fds(), FEW))
     with service.client("admin") as client:
+        resource.prlimit(web.pid, resource.RLIMIT_NOFILE, (NONE, FEW))
         wait_until(lambda: "snapshot_unreadable" in service.log())
         resource.prlimit(web.pid, resource.RLIMIT_NOFILE, (FEW, FEW))
         said = {"slug": "late", "name": "Late", "landing_url": "https://shop.example/"}
