@@ -129,7 +129,7 @@ def load(url: str, *, seconds: int, connections: int) -> tuple[float, str, str]:
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in told or "Socket errors" in told:
         raise SystemExit(told)
-    found = re.search(r"50%\s+(\S+).*?99%\s+(\S+).*?Requests/sec:\s+([\d.]+)", told, re.DOTALL)
+    found = re.search(r"\n +50% +(\S+).*?\n +99% +(\S+).*?Requests/sec: +([\d.]+)", told, re.DOTALL)
     assert found is not None, told
     return float(found[3]), found[1], found[2]
 
