@@ -1,7 +1,11 @@
-"""A record that cannot be stored, at every position of a batch of 500: it costs only itself."""
+"""A record that cannot be stored, wherever it stands in a batch of 500: it costs only itself.
 
+In short at 101 positions spread evenly, first and last among them; with CLICKTRAIL_FAULTS=long at all.
+"""
+
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +21,9 @@ from tests.house import House, event
 pytestmark = pytest.mark.faults
 
 SIZE = 500
+POSITIONS = (
+    range(SIZE) if os.environ.get("CLICKTRAIL_FAULTS") == "long" else (*range(0, SIZE - 1, 5), SIZE - 1)
+)
 
 #: Three ways of being poison; no door lets any of them in.
 POISONS: dict[str, Callable[[str], Event]] = {
@@ -63,13 +70,13 @@ def poisoned(house: House, poison: Callable[[str], Event], positions: Iterable[i
 @pytest.mark.parametrize(
     ("poison", "positions"),
     [
-        ("too large for its column", range(SIZE)),
+        ("too large for its column", POSITIONS),
         ("of no known kind", range(0, SIZE, 83)),
         ("through no known door", range(0, SIZE, 83)),
     ],
 )
 def test_poison_costs_only_itself_wherever_it_stands(
-    house: House, poison: str, positions: range, report: Callable[[str], None]
+    house: House, poison: str, positions: Sequence[int], report: Callable[[str], None]
 ) -> None:
     cost = poisoned(house, POISONS[poison], positions)
     assert cost.missing == []
