@@ -17,9 +17,10 @@ from tests.faults.processes import Role, Service, kill
 pytestmark = pytest.mark.faults
 
 SEED = 20261121
-ROUNDS = 20 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 2 if engines.POSTGRESQL else 6
+LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
+ROUNDS = 20 if LONG else 2 if engines.POSTGRESQL else 3
 #: Of each role before the parent is killed too: it waits ever longer before it replaces what keeps dying.
-KILLS_A_ROUND = 2 if engines.POSTGRESQL else 5
+KILLS_A_ROUND = 2 if engines.POSTGRESQL else 5 if LONG else 4
 #: Acknowledgements between two kills; none: what restarts is killed, or two die at once.
 MOMENTS = (0, 0, 1, 20, 100)
 
