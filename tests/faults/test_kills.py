@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests import engines
+from tests.conftest import wait_until
 from tests.faults.derived import differences
 from tests.faults.ledger import Damage, Ledger, compare
 from tests.faults.load import Load
+from tests.faults.planted import IN_THE_GAP
 from tests.faults.processes import Role, Service, kill
 
 pytestmark = pytest.mark.faults
@@ -33,15 +35,25 @@ class Outcome:
 
 
 def killed(
-    service: Service, scratch: Path, *, victims: Sequence[Role], rounds: int, kills: int = KILLS_A_ROUND
+    service: Service,
+    scratch: Path,
+    *,
+    victims: Sequence[Role],
+    rounds: int,
+    kills: int = KILLS_A_ROUND,
+    awaited: str = "",
 ) -> Outcome:
-    """Kill the victims at random moments of the load, and once a round the parent with all its children."""
+    """Kill the victims at random moments of the load (or when the file `awaited` is there), and once a round
+    the parent with all its children."""
     chance = random.Random(SEED)
     with Load(service) as load:
         for last in range(rounds):
             for _ in range(kills):
                 for role in victims:
                     load.more(chance.choice(MOMENTS))
+                    if awaited:
+                        (service.data / awaited).unlink(missing_ok=True)
+                        wait_until((service.data / awaited).exists)
                     kill(service, role)
             load.more(50)
             if last < rounds - 1:
@@ -80,6 +92,9 @@ def test_kills_of_web_worker_and_parent_cost_nothing(
 def test_the_ledger_tells_a_service_that_loses_by_a_kill(
     serve: Callable[..., Service], tmp_path: Path, bug: str, victim: Role
 ) -> None:
-    found = killed(serve(bug), tmp_path, victims=[victim], rounds=1, kills=5)
+    awaited = IN_THE_GAP if victim == "worker" else ""
+    found = killed(
+        serve(bug), tmp_path, victims=[victim], rounds=1, kills=3 if awaited else 5, awaited=awaited
+    )
     assert found.damage.lost
     assert (found.differences != []) == (bug == "notes_taken_before_work")
