@@ -168,8 +168,14 @@ def add(
     names = columns or tuple(column.name for column in table.columns)
     connection.execute(text(f"CREATE TEMPORARY TABLE {beside} (LIKE {table.name} INCLUDING DEFAULTS)"))
     _copy(connection, beside, names, chain(few, rows))
-    source = sql_table(beside, *(column(name) for name in names))
-    statement = postgresql.insert(table).from_select(names, select(source))
+    source = sql_table(beside, *(column(name) for name in names)).c
+    keys = [source[key.name] for key in table.primary_key]  # one statement may not meet a cell twice
+    summed = [
+        source[name] if name in table.primary_key.columns else cast(func.sum(source[name]), BigInteger)
+        for name in names
+    ]
+    cells = select(*summed).group_by(*keys).order_by(*keys)
+    statement = postgresql.insert(table).from_select(names, cells)
     connection.execute(_adding(table, statement, names))
     connection.execute(text(f"DROP TABLE {beside}"))
 

@@ -16,7 +16,7 @@ def test_cells_are_added_to_those_that_are_there(tmp_path: Path, count: int) -> 
     table = tables.traffic_campaign_days
     engine = engines.connect(tmp_path)
     half = [(1, 7, 1, n, 1, 0) for n in range(0, count, 2)]
-    every = [(1, 7, 1, n, 10, 3) for n in range(count)]
+    every = [(1, 7, 1, n, part, 3 * (part == 4)) for part in (4, 6) for n in range(count)]  # each cell twice
     with db.begin(engine) as connection:
         bulk.add(connection, table, half, COLUMNS)
         bulk.add(connection, table, iter(every), COLUMNS)  # twice in one transaction, and from an iterator
