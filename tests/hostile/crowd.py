@@ -135,6 +135,9 @@ async def good_client(
                 served.seconds.append(time.monotonic() - began)
                 if status != right or b"unavailable" in head:
                     served.wrong.append(head.decode("latin-1"))
+                if b"connection: close" in head.lower():  # nginx says so to every thousandth
+                    await closed(writer)
+                    reader, writer = await asyncio.open_connection(*address)
             if rest is not None:
                 await rest()
     except (OSError, asyncio.IncompleteReadError) as error:

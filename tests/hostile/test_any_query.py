@@ -16,7 +16,7 @@ from tests.conftest import impossible
 from tests.hostile.fuzz import BEGINNINGS, Doorstep
 
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
-RUNS = 10_000_000 if LONG else 0
+RUNS = 10_000_000 if LONG else 20_000
 
 WORDS = r"""
 % %00 %ff %ed%a0%80 %0d%0aX:1 & = + \ @ # { {sub1} :// k= e= c=a sub1= v=1e309 url=//evil.example 😀
@@ -46,8 +46,7 @@ def test_a_redirect_that_follows_any_url_is_found(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.faults
-@pytest.mark.skipif(not LONG, reason="at length only")
-def test_millions_of_queries_found_by_coverage(tmp_path: Path, report: Callable[[str], None]) -> None:
+def test_queries_found_by_coverage_are_answered(tmp_path: Path, report: Callable[[str], None]) -> None:
     command = [
         sys.executable,
         "-m",
