@@ -149,7 +149,6 @@ def test_short_of_room_sales_are_taken_to_the_last_and_impressions_refused_first
     assert load.ledger.surprises == []
     damage = compare(load.ledger, service.database)
     assert not damage, str(damage)
-    assert seconds < 15
     service.stop()
     report(
         f"short of room ({leave.__name__}): impressions refused first, money last; "

@@ -4,13 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from tests import engines
 from tests.conftest import Clicktrail
-
-pytestmark = pytest.mark.skipif(engines.POSTGRESQL, reason="once is enough")
 
 ROOT = Path(__file__).parent.parent.parent
 

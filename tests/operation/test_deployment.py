@@ -18,10 +18,7 @@ import pytest
 import yaml
 
 from app.settings import Settings
-from tests import engines
 from tests.conftest import Clicktrail, impossible
-
-pytestmark = pytest.mark.skipif(engines.POSTGRESQL, reason="once is enough")
 
 ROOT = Path(__file__).parent.parent.parent
 VARIABLES = {f"CLICKTRAIL_{name.upper()}" for name in Settings.model_fields}

@@ -16,13 +16,10 @@ from typing import Any
 
 import pytest
 
-from tests import engines
 from tests.conftest import Clicktrail, impossible, wait_until
 from tests.faults.derived import differences
 from tests.operation import planted
 from tests.operation.stream import Stream, facts, taken_up
-
-pytestmark = pytest.mark.skipif(engines.POSTGRESQL, reason="tests/postgres/test_recovery.py is of PostgreSQL")
 
 EVENTS = 5_000 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 1_500
 

@@ -15,11 +15,8 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests import engines
 from tests.conftest import Clicktrail, impossible, wait_until
 from tests.operation.test_serve import Load
-
-pytestmark = pytest.mark.skipif(engines.POSTGRESQL, reason="once is enough")
 
 RESTARTS = 20 if os.environ.get("CLICKTRAIL_FAULTS") == "long" else 1
 

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import engines
 from tests.conftest import impossible, wait_until
-
-pytestmark = pytest.mark.skipif(engines.POSTGRESQL, reason="tests/postgres/test_unsafe.py is of PostgreSQL")
 
 #: A file system of any name that holds nothing: only the table of mounts matters here.
 MOUNT = """
