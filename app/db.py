@@ -107,8 +107,11 @@ def watch(url: str, pulse: Pulse) -> None:
     _connect_by(engine, patient.of(pulse))
 
     def ask() -> None:
-        with engine.connect() as connection:
-            connection.execute(select(1))
+        try:
+            with engine.connect() as connection:
+                connection.execute(select(1))
+        except exc.SQLAlchemyError as error:
+            raise ConnectionError(str(error)) from error
 
     pulse.watch(ask, engine.dispose)
 

@@ -43,7 +43,7 @@ class Pulse:
         return self._overdue
 
     def watch(self, ask: Callable[[], object], close: Callable[[], object]) -> None:
-        """Ask, in a thread of its own: `ask` fails, by whatever error, when there is no answer."""
+        """Ask, in a thread of its own: `ask` raises OSError when there is no answer."""
         threading.Thread(target=self._watch, args=(ask, close), name="pulse", daemon=True).start()
 
     def stop(self) -> None:
@@ -54,7 +54,7 @@ class Pulse:
             self._asked = monotonic()
             try:
                 ask()
-            except Exception as error:  # noqa: BLE001 (whatever it is: this was no answer)
+            except OSError as error:
                 if not self._gone:
                     log.warning("database_silent", error=str(error)[:200])
                 self._gone = True

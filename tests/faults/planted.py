@@ -10,8 +10,6 @@ would be a narrow gap between two steps, so that few kills suffice to fall into 
 import asyncio
 import contextlib
 import os
-import runpy
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +21,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 import app.connection
-from app import db, deps, disk, serve, web, worker
+from app import db, deps, disk, web, worker
 from app import main as application
 from app.attribution import leader, tasks
 from app.attribution.leader import Notes
@@ -37,6 +35,7 @@ from app.pipeline import run, steps, store
 from app.pipeline.run import Pipeline
 from app.pulse import Pulse
 from app.settings import Settings
+from tests.faults import planting
 
 GAP = 0.2  # seconds between two steps that should have been one
 IN_THE_GAP = "in-the-gap"  # a file that is there when a worker stands there
@@ -378,18 +377,5 @@ BUGS: dict[str, Callable[[], None]] = {
 }
 
 
-def main() -> None:
-    bug, _, module, *arguments = sys.argv[1:]
-
-    def command(environment: Mapping[str, str], *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-P", __file__, bug, "-m", "app.child", *arguments]
-        return subprocess.Popen(words, env=environment, process_group=0, **options)
-
-    serve.command = command
-    BUGS[bug]()
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
 if __name__ == "__main__":
-    main()
+    planting.run(BUGS, __file__)

@@ -5,15 +5,13 @@
 as tests/faults/planted.py, whose bugs are of other rooms.
 """
 
-import runpy
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 
-from app import connection, serve, web
+from app import connection, web
+from tests.faults import planting
 
 
 def patience_without_end() -> None:
@@ -54,18 +52,5 @@ BUGS: dict[str, Callable[[], None]] = {
 }
 
 
-def main() -> None:
-    bug, _, module, *arguments = sys.argv[1:]
-
-    def command(environment: Mapping[str, str], *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-P", __file__, bug, "-m", "app.child", *arguments]
-        return subprocess.Popen(words, env=environment, process_group=0, **options)
-
-    serve.command = command
-    BUGS[bug]()
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
 if __name__ == "__main__":
-    main()
+    planting.run(BUGS, __file__)
