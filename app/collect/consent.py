@@ -8,6 +8,7 @@ import ipaddress
 from base64 import urlsafe_b64decode
 from binascii import Error
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -42,7 +43,9 @@ def of_parameters(said: Mapping[str, str]) -> dict[str, object] | None:
     raw = said.get("gdpr_consent") or said.get("gpp") or ""
     found: dict[str, object] = {}
     if raw:
-        found = {"source": "tcf" if said.get("gdpr_consent") else "gpp", "raw": raw[:4000]}
+        found = {"source": "tcf" if said.get("gdpr_consent") else "gpp"}
+        with suppress(Bad):  # what is no text consents to nothing, and is no reason to lose the event
+            found["raw"] = _RAW(raw)
     if said.get("gdpr") == "1":
         purposes = _purposes(said.get("gdpr_consent", ""))
         # Purpose 1 is keeping something on a device, 7 measuring ads. No readable string is no consent.

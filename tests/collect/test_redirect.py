@@ -162,3 +162,19 @@ async def test_denied_consent_sets_no_cookie_and_keeps_no_foreign_id(front: Fron
     (event,) = await front.events()
     empty: Sequence[object] = ("", {}, {})
     assert [event.cookie_id, event.click_ids, event.subs] == list(empty)
+
+
+@pytest.mark.parametrize(
+    "said", ["gpp=%ff%fe", "gdpr_consent=%ed%a0%80", "gdpr=1&gdpr_consent=%00x", "gpp=%00"]
+)
+async def test_a_consent_string_that_is_no_text_costs_neither_the_click_nor_the_pixel(
+    front: Front, said: str
+) -> None:
+    answer = await front.ask("GET", f"/c/spring?{said}")
+    assert (answer.status, answer.verdict) == (302, "accepted")
+    answer = await front.ask("GET", f"/p.gif?k={PUBLIC}&e=impression&{said}")
+    assert (answer.status, answer.verdict) == (200, "accepted")
+    for event in await front.events():
+        assert "raw" not in event.consent
+        assert event.consent["source"] in ("tcf", "gpp")
+        assert event.consent.get("measure") == (False if "gdpr=1" in said else None)

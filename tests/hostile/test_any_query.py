@@ -35,6 +35,7 @@ step = Doorstep()
 @example(query=b"offers.example@evil.example/")
 @example(query=b"offers.example\\@evil.example/")
 @example(query=b"\xed\xa0\x80&k=\x00")
+@example(query=b"gpp=%ff&gdpr_consent=%ed%a0%80")
 def test_any_query_is_answered(beginning: int, query: bytes) -> None:
     step.check(bytes([beginning]) + query)
 
