@@ -49,6 +49,9 @@ class _Compiler(sqlite.base.SQLiteCompiler):
 #: back for another's sake, out of resources, object in use, stopped by its operator, its disk, a standby.
 _PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 
+#: A column or table that is not there (yet): the schema is another version's, and the record not to blame.
+_OTHER_SCHEMA = frozenset({"42703", "42P01"})
+
 #: Two wrote the same at once, and one of them must look again: serialization failure, deadlock, unique key.
 _RACED = frozenset({"40001", "40P01", "23505"})
 
@@ -252,7 +255,7 @@ def passing(error: BaseException) -> bool:
     state = getattr(error.orig, "sqlstate", None)
     if state is None:  # SQLite; or PostgreSQL did not get to answer
         return isinstance(error, exc.OperationalError)
-    return state[:2] in _PASSING
+    return state[:2] in _PASSING or state in _OTHER_SCHEMA
 
 
 def damaged(error: BaseException) -> bool:

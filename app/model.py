@@ -21,10 +21,10 @@ HALF_HOUR = 30 * 60 * SECOND  # the fixed UTC bucket of landing clicks and possi
 
 KINDS: dict[str, int] = {
     "impression": 1, "click": 2, "visit": 3, "pageview": 4, "open": 5,
-    "lead": 6, "sale": 7, "refund": 8, "status": 9,
+    "lead": 6, "sale": 7, "refund": 8, "status": 9, "engagement": 10,
 }  # fmt: skip
 KIND_NAMES = {number: name for name, number in KINDS.items()}
-TRAFFIC = frozenset({"impression", "click", "visit", "pageview", "open"})
+TRAFFIC = frozenset({"impression", "click", "visit", "pageview", "open", "engagement"})
 RESULTS = frozenset({"lead", "sale"})
 ADJUSTMENTS = frozenset({"refund", "status"})
 PUBLIC_KINDS = TRAFFIC | RESULTS
@@ -74,6 +74,9 @@ REASONS: dict[str, int] = {
     "no_identifier": 1, "consent_denied": 2, "outside_window": 3, "direct": 4, "no_touch": 5,
     "not_eligible": 6,
 }  # fmt: skip
+
+#: What is known of a visit: "" nobody tells, bounced (so far), engaged in. Of other events always "".
+QUALITY: dict[str, int] = {"": 0, "bounced": 1, "engaged": 2}
 
 #: Node kinds of the identity graph.
 NODES: dict[str, int] = {"visitor": 1, "user": 2, "email": 3, "phone": 4}
@@ -133,6 +136,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, tag="e", kw_only=True)
     properties: dict[str, object] = {}
     hints: tuple[str, ...] = ()  # what the door noticed: head, prefetch, preview, paused, clock
     key_digest: str = ""  # of a public key not in a stale snapshot: the pipeline judges it
+    engaged: bool | None = None  # of a visit; None: its sender does not tell
+    visit_id: str = ""  # of an engagement: the id of its visit
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="r", kw_only=True):

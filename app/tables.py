@@ -317,6 +317,7 @@ events = table(
     text("user_id"),
     text("click_id"),
     text("details"),  # JSON of the rest: url, referrer, utm, segment, properties, consent, ...
+    whole("quality", 0, SMALL),  # model.QUALITY, of a visit
     Index("events_time", "workspace", "occurred_at"),
     # A journey is read from this index alone: without it each touch costs a look-up in the table. By week
     # first, since visitors are random numbers: a new event then lands among this week's, in memory, and
@@ -362,6 +363,17 @@ landings = table(
 
 #: Click numbers that a visit or conversion brought back: proof that somebody looked (lifts "prefetch").
 carried = table("carried", key("workspace"), key("no"), clustered=True)
+
+#: Visits whose sender tells whether they were engaged in, by number; and engagements that came before their
+#: visit. Either may come first; `engaged` is what both say together.
+visits = table(
+    "visits",
+    key("workspace"),
+    key("no"),
+    whole("occurred_at"),  # 0: the visit is not here yet
+    whole("engaged", 0, SMALL),
+    clustered=True,
+)
 
 #: Every report of a lead or sale, by whichever door. Never changed; conversions are folded from them.
 sightings = table(

@@ -35,10 +35,13 @@ def click_id(campaign: str, at: int) -> str:
 
 @st.composite
 def traffic(draw: Any) -> dict[str, Any]:
-    kind = draw(st.sampled_from(["impression", "click", "visit"]))
+    kind = draw(st.sampled_from(["impression", "click", "visit", "engagement"]))
     fields: dict[str, Any] = {"kind": kind, "at": draw(moments), "visitor_id": draw(visitors)}
     fields["user_id"] = draw(users)
-    if kind == "visit":
+    if kind == "engagement":
+        fields["visit_id"] = f"e{draw(st.integers(0, 6))}"  # perhaps a visit of this story
+    elif kind == "visit":
+        fields["engaged"] = draw(st.sampled_from([None, False, True]))
         fields["url"] = "https://shop.example/"
         shape = draw(st.sampled_from(["direct", "landing", "gclid", "clicked"]))
         if shape == "landing":

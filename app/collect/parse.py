@@ -65,6 +65,8 @@ FIELDS: dict[str, Field] = {
     "user_agent": Field(fields.cut(1000), server=True),
     "country": Field(fields.text(2), server=True),
     "viewable": Field(fields.flag),
+    "engaged": Field(fields.flag),
+    "visit_id": Field(fields.text(200)),
     "consent": Field(consent.stated),
     "segment": Field(fields.strings(most=20, each=fields.text(200))),
     "new_customer": Field(fields.flag),
@@ -187,6 +189,12 @@ def _put_kind(found: dict[str, Any], arrival: Arrival) -> None:
             if goal != kind:
                 raise _Missing("goal_named_like_kind", "must not be named like a kind", "goal")
             del found["goal"]
+    if kind != "visit":
+        found.pop("engaged", None)
+    if kind != "engagement":
+        found.pop("visit_id", None)
+    elif "visit_id" not in found:
+        raise _Missing("visit_id_missing", "is required: the id of the visit that was engaged in", "visit_id")
     if kind in ADJUSTMENTS:
         if not (found.get("order_id") or found.get("conversion_id")):
             raise _Missing("order_id_missing", "name the sale by order_id or conversion_id", "order_id")

@@ -10,8 +10,8 @@ from app.errors import Unavailable
 
 #: A kind is taken while more than this part of the reserve is left.
 NEEDED: dict[str, float] = {
-    "impression": 1, "open": 7 / 8, "pageview": 3 / 4, "visit": 1 / 2, "click": 1 / 4,
-    "lead": 0, "sale": 0, "refund": 0, "status": 0,
+    "impression": 1, "open": 7 / 8, "pageview": 3 / 4, "visit": 1 / 2, "engagement": 1 / 2,
+    "click": 1 / 4, "lead": 0, "sale": 0, "refund": 0, "status": 0,
 }  # fmt: skip
 
 #: What an event is told that finds no room. Both pass: the same event may come back later.

@@ -71,12 +71,12 @@ def difference(name: str, *less: str) -> Function:
     return function
 
 
-def ratio(above: str | Function, below: str | Function) -> Function:
-    """A share or rate: both in one unit, so the division has none."""
+def ratio(above: str | Function, below: str | Function, *, empty: str = "denominator_zero") -> Function:
+    """A share or rate: both in one unit, so the division has none. `empty`: why there is none of nothing."""
 
     def function(parts: Parts) -> Column:
         top, bottom = _of(above, parts), _of(below, parts)
-        known, divisor, why = _divisible(top, bottom)
+        known, divisor, why = _divisible(top, bottom, empty)
         # int64 divides as two floats, each exact below 2^53; object columns divide as Python does.
         values = (top.values / divisor).astype(np.float64)
         return Column(values, known, why)
@@ -109,14 +109,16 @@ def _of(side: str | Function, parts: Parts) -> Column:
     return parts[side] if isinstance(side, str) else side(parts)
 
 
-def _divisible(top: Column, bottom: Column) -> tuple[Flags, Ints, dict[str, Flags]]:
+def _divisible(
+    top: Column, bottom: Column, reason: str = "denominator_zero"
+) -> tuple[Flags, Ints, dict[str, Flags]]:
     """Where the division has a meaning, a divisor that is safe everywhere, and why it has none."""
     positive = np.asarray(bottom.values > 0, dtype=bool)
     both = top.known & bottom.known
     why = _why(top, bottom)
     empty = both & ~positive
     if empty.any():
-        why["denominator_zero"] = empty
+        why[reason] = empty
     return both & positive, np.where(positive, bottom.values, 1), why
 
 

@@ -36,7 +36,7 @@ from app.metrics.frame import Frame
 from app.metrics.names import UNATTRIBUTED, Names
 from app.metrics.plan import RAW_TRAFFIC, Plan
 from app.metrics.query import Query
-from app.model import DAY, HOUR, INVALID, KINDS, QUARTER, TEST
+from app.model import DAY, HOUR, INVALID, KINDS, QUALITY, QUARTER, TEST
 from app.pricing.exact import Rows
 
 Column = ColumnElement[Any]
@@ -266,8 +266,10 @@ def raw_measure(part: str) -> Column:
     c = tables.events.c
     plain, _, special = part.partition("_")
     valid = c.flags.bitwise_and(INVALID) == 0
-    if plain in ("bounces", "engaged"):
-        return literal_column("0")
+    of_visits = {"bounces": "bounced", "engaged": "engaged"}
+    if plain in of_visits:
+        told = c.quality == QUALITY[of_visits[plain]]
+        return case((and_(c.kind == KINDS["visit"], valid, told), 1), else_=0)
     fits: list[Column] = [c.kind == KINDS[plain.removesuffix("s")]]
     fits.append(not_(valid) if special == "flagged" else valid)
     if special == "billable":

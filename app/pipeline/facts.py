@@ -14,6 +14,7 @@ from app.model import (
     INVALID,
     KINDS,
     NODES,
+    QUALITY,
     QUARTER,
     TEST,
     TRAFFIC,
@@ -27,6 +28,7 @@ EVENT_COLUMNS = (
     "workspace", "kind", "occurred_at", "no", "received_at", "visitor", "flags", "door", "billable",
     "channel_id", "campaign_id", "ad_id", "partner_id", "country", "device", "direct", "source", "medium",
     "ad_group", "creative", "placement", "keyword", "visitor_id", "user_id", "click_id", "details",
+    "quality",
 )  # fmt: skip
 
 SIGHTING_COLUMNS = (
@@ -43,6 +45,7 @@ ADJUSTMENT_COLUMNS = (
 
 CLICK, VISIT, IMPRESSION = KINDS["click"], KINDS["visit"], KINDS["impression"]
 PAGEVIEW, OPEN = KINDS["pageview"], KINDS["open"]
+ENGAGED = QUALITY["engaged"]
 M = {name: position for position, name in enumerate(TRAFFIC_MEASURES)}
 
 _json = msgspec.json.Encoder().encode
@@ -64,6 +67,7 @@ class Traffic:
     partner_id: int
     country: int
     device: int
+    quality: int = 0
 
 
 Cells = dict[tuple[int, ...], list[int]]
@@ -76,6 +80,9 @@ class Facts:
     events: list[tuple[object, ...]] = field(default_factory=list)
     sightings: list[tuple[object, ...]] = field(default_factory=list)
     adjustments: list[tuple[object, ...]] = field(default_factory=list)
+    visits: dict[tuple[int, int], tuple[int, int]] = field(
+        default_factory=dict
+    )  # (at, engaged): tables.visits
     seen: list[tuple[bytes, int]] = field(default_factory=list)
     edges: dict[tuple[int, int, int], tuple[int, int, int]] = field(default_factory=dict)
     carried: set[tuple[int, int]] = field(default_factory=set)
@@ -128,10 +135,10 @@ class Facts:
 
 def measures(traffic: Traffic) -> tuple[int, ...]:
     """The positions in TRAFFIC_MEASURES that one event counts in; a test event counts nowhere."""
-    return _measures(traffic.kind, traffic.flags, traffic.billable)
+    return _measures(traffic.kind, traffic.flags, traffic.billable, traffic.quality)
 
 
-def _positions(kind: int, flags: int, billable: int) -> tuple[int, ...]:
+def _positions(kind: int, flags: int, billable: int, quality: int) -> tuple[int, ...]:
     if flags & TEST:
         return ()
     bad = bool(flags & INVALID)
@@ -142,22 +149,25 @@ def _positions(kind: int, flags: int, billable: int) -> tuple[int, ...]:
             return (M["clicks_flagged"],)
         return (M["clicks"], M["clicks_billable"]) if billable else (M["clicks"],)
     if kind == VISIT:
-        return (M["visits_flagged" if bad else "visits"],)
+        if bad:
+            return (M["visits_flagged"],)
+        return (M["visits"], M["engaged" if quality == ENGAGED else "bounces"]) if quality else (M["visits"],)
     if bad:
         return ()
     return {PAGEVIEW: (M["pageviews"],), OPEN: (M["opens"],)}.get(kind, ())
 
 
 _table = {
-    (kind, flags, billable): _positions(kind, flags, billable)
-    for kind in range(10)
+    (kind, flags, billable, quality): _positions(kind, flags, billable, quality)
+    for kind in range(1, len(KINDS) + 1)
     for flags in range(256)
     for billable in (0, 1)
+    for quality in QUALITY.values()
 }
 
 
-def _measures(kind: int, flags: int, billable: int) -> tuple[int, ...]:
-    return _table[kind, flags, billable]
+def _measures(kind: int, flags: int, billable: int, quality: int) -> tuple[int, ...]:
+    return _table[kind, flags, billable, quality]
 
 
 def traffic_of(item: Item, ids: tuple[int, int, int, int]) -> Traffic:
@@ -173,6 +183,7 @@ def traffic_of(item: Item, ids: tuple[int, int, int, int]) -> Traffic:
         *ids,
         item.country,
         item.device,
+        item.quality,
     )
 
 
@@ -184,6 +195,7 @@ def event_row(item: Item, ids: tuple[int, int, int, int]) -> tuple[object, ...]:
         DOORS[e.door], int(item.billable), *ids, item.country, item.device, int(item.direct),
         item.source, item.medium, e.ad_group, e.creative, e.placement, e.keyword,
         item.visitor_id, "" if denied(e) else e.user_id, e.click_id, details(e, ids),
+        item.quality,
     )  # fmt: skip
 
 
@@ -217,7 +229,7 @@ def denied(event: Event) -> bool:
 #: What is kept of an event beside its columns, and under which name.
 DETAILS = (
     "url", "referrer", "title", "utm", "subs", "click_ids", "segment", "properties", "consent", "ip",
-    "user_agent", "hints", "email", "phone", "user_id",
+    "user_agent", "hints", "email", "phone", "user_id", "visit_id",
 )  # fmt: skip
 
 _BULKY = frozenset({"user_agent", "user_id"})  # of no use there, or a column already

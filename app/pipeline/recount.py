@@ -25,20 +25,12 @@ def counted(connection: Connection, workspace: int, zone: str) -> tuple[Cells, .
     quarter = (e.occurred_at // QUARTER).label("quarter")
     by = (
         quarter, e.kind, e.flags, e.billable, e.channel_id, e.campaign_id, e.ad_id, e.partner_id, e.country,
-        e.device,
+        e.device, e.quality,
     )  # fmt: skip
     facts = Facts()
     statement = select(*by, func.count()).where(e.workspace == workspace).group_by(*by)
-    for at, kind, flags, billable, channel, campaign, ad, partner, country, device, n in connection.execute(
-        statement
-    ):
-        facts.count(
-            Traffic(
-                workspace, zone, kind, at * QUARTER, flags, billable, channel, campaign, ad, partner,
-                country, device,
-            ),
-            n,
-        )  # fmt: skip
+    for at, kind, flags, billable, *rest, n in connection.execute(statement):
+        facts.count(Traffic(workspace, zone, kind, at * QUARTER, flags, billable, *rest), n)
     return facts.days, facts.campaign_days, facts.places, facts.quarters
 
 

@@ -152,12 +152,14 @@ def content_digest(event: Event) -> int:
     What doors add (times of receipt, corrected clocks, IP, cookies) is left out: it differs every time.
     """
     e = event
-    said = (
+    said: tuple[object, ...] = (
         e.kind, e.goal, e.stated_at, e.campaign, e.ad_group, e.ad, e.partner, e.channel, e.creative,
         e.placement, e.keyword, e.click_id, e.click_ids, e.visitor_id, e.user_id, e.email, e.phone,
         e.order_id, e.store, e.conversion_id, e.lead_id, e.value, e.currency, e.tax, e.shipping,
         e.cost_of_goods, e.payout, e.status, e.utm, e.subs, e.segment, e.new_customer, e.test, e.properties,
     )  # fmt: skip
+    if e.engaged is not None or e.visit_id:  # all other events are digested as they were before these fields
+        said += (e.engaged, e.visit_id)
     return int.from_bytes(hashlib.blake2b(_encode(said), digest_size=8).digest(), "big") >> 1
 
 

@@ -15,9 +15,9 @@ from app import db, tables
 from app.events import relational as event_store
 from app.inbox.records import Slice
 from app.model import KINDS, RESULTS, TRAFFIC, Event, Record, Refusal, Rejected
+from app.pipeline import engagement, rules, store
 from app.pipeline import facts as made
 from app.pipeline import names as slugs
-from app.pipeline import rules, store
 from app.pipeline.facts import Facts
 from app.pipeline.landings import Landing, RedirectClick
 from app.pipeline.steps import Item, Known, refine
@@ -231,6 +231,7 @@ class _Batch:
                 items.append(item)
         self._lock(items)
         self._unflag(items)
+        engagement.settle(self.connection, self.names, self.facts, items)
         for item in items:
             self._gather(item)
         # Clicks that came before are lifted first, and landings looked for last: each sees what is stored.
@@ -247,6 +248,7 @@ class _Batch:
             for workspace, (fresh, redirects) in sorted(landing_work.items()):
                 store.settle_landings(self.connection, self.names, self.facts, workspace, fresh, redirects)
         store.write(self.connection, self.facts, self.now)
+        engagement.write(self.connection, self.facts)
         self.results["stored"] = len(items)
 
     def _lock(self, items: Sequence[Item]) -> None:

@@ -90,6 +90,7 @@ class Item:
     country: int = 0
     device: int = 0
     billable: bool = False
+    quality: int = 0
     conversion: int = 0
 
 

@@ -201,7 +201,9 @@ def lift_prefetched(
         )
 
 
-def stored(r: Any, zone: str, *, flags: int | None = None, billable: int | None = None) -> Traffic:
+def stored(
+    r: Any, zone: str, *, flags: int | None = None, billable: int | None = None, quality: int | None = None
+) -> Traffic:
     """A row of tables.events as the rollups see it, or would with other marks."""
     return Traffic(
         r.workspace,
@@ -216,6 +218,7 @@ def stored(r: Any, zone: str, *, flags: int | None = None, billable: int | None 
         r.partner_id,
         r.country,
         r.device,
+        r.quality if quality is None else quality,
     )
 
 
@@ -340,6 +343,7 @@ def _land(connection: Connection, facts: Facts, zone: str, workspace: int, landi
     row.pop("id")
     flags = row["flags"] & ~(FLAGS["caused"] | FLAGS["ignored"])
     row |= {"kind": CLICK, "door": DOORS["landing"], "no": no, "flags": flags, "billable": 0, "direct": 0}
+    row["quality"] = 0
     connection.execute(tables.events.insert().values(row))
     facts.count(stored(SimpleNamespace(**row), zone), 1)
     facts.touch(workspace, landing.visitor, landing.occurred_at)

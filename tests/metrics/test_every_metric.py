@@ -23,8 +23,8 @@ EXPECTED: dict[str, float | None] = {
     "invalid_rate": 530 / 14_960,  # (500 + 20 + 10) / (14,500 + 300 + 160)
     "ctr": 0.02,  # 280 / 14,000
     "landing_rate": 150 / 280,
-    "bounce_rate": None,
-    "engaged_rate": None,
+    "bounce_rate": 0.3,  # 36 / (36 + 84); the other 30 visits tell nothing
+    "engaged_rate": 0.7,
     "platform_impressions": 5_000,
     "platform_clicks": 100,
     "platform_ctr": 0.02,
@@ -103,6 +103,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop.traffic(
         campaign="spring", channel="display", impressions=10_000, impressions_flagged=500, clicks=200,
         clicks_flagged=20, clicks_billable=180, visits=150, visits_flagged=10, pageviews=400, opens=30,
+        bounces=36, engaged=84,
     )  # fmt: skip
     shop.traffic(campaign="brand", channel="paid_search", impressions=4_000, clicks=80, clicks_billable=80)
     spring = {"campaign": "spring", "channel": "display"}
@@ -143,9 +144,13 @@ def test_status_governs_results_and_their_costs_together(shop: Shop, slug: str) 
 
 
 def test_what_is_not_collected_yet_is_null_with_its_reason(shop: Shop) -> None:
-    reasons = shop.ask("bounce_rate", "engaged_rate", "lead_to_sale_rate")["meta"]["reasons"]
-    assert reasons == {
-        "bounce_rate": {"visit_quality_not_collected": 1},
-        "engaged_rate": {"visit_quality_not_collected": 1},
-        "lead_to_sale_rate": {"leads_not_matured": 1},
+    assert shop.ask("lead_to_sale_rate")["meta"]["reasons"] == {"lead_to_sale_rate": {"leads_not_matured": 1}}
+
+
+def test_where_no_visit_tells_whether_it_was_engaged_in_no_rate_pretends_to_know(shop: Shop) -> None:
+    report = shop.ask("visits", "bounce_rate", "engaged_rate", dimensions=["campaign"])
+    assert {row["campaign"]: (row["bounce_rate"], row["engaged_rate"]) for row in report["rows"]} == {
+        "spring": (0.3, 0.7),
+        "brand": (None, None),
     }
+    assert report["meta"]["reasons"]["bounce_rate"] == {"engagement_not_told": 1}

@@ -11,9 +11,9 @@ from app import db, migrate, tables
 
 
 def shape(connection: Connection) -> dict[str, str]:
-    """The DDL of everything in a SQLite database, by name."""
+    """The DDL of everything in a SQLite database, by name, on one line each."""
     rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
-    return {name: sql for name, sql in rows if name != "alembic_version"}
+    return {name: " ".join((sql or "").split()) for name, sql in rows if name != "alembic_version"}
 
 
 # An index on an expression cannot be read back from SQLite; its text is compared in `shape`.
