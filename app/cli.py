@@ -225,6 +225,25 @@ def doctor(data: Data = None) -> None:
     raise typer.Exit(1 if any(finding.level == "bad" for finding in findings) else 0)
 
 
+@app.command()
+def snippet(
+    site: Annotated[str, typer.Argument(help="The site's public key, ct_pub_...")],
+    base: Annotated[str, typer.Option(help="Where browsers reach Clicktrail.", show_default=False)] = "",
+) -> None:
+    """Print the lines that a website pastes, following the configured names."""
+    from app.errors import InvalidInput
+    from app.tag.script import tag
+    from app.tag.snippets import told
+
+    settings = read_settings()
+    try:
+        served = tag(settings.tag_name, settings.collect_path, kept=settings.tags)
+        print(told(served, base or settings.public_url or f"http://{settings.host}:{settings.port}", site))
+    except InvalidInput as error:
+        typer.echo(error.message, err=True)
+        raise typer.Exit(2) from None
+
+
 # --- Keys and workspaces ---------------------------------------------------------------------------
 
 

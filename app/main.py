@@ -11,6 +11,7 @@ import gc
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,6 +28,8 @@ from app.admin import routes as admin
 from app.attribution import routes as attribution
 from app.campaigns import routes as campaigns
 from app.campaigns.fields import refusal
+from app.check import routes as check
+from app.check.sight import Sight
 from app.collect.beacon import beacon
 from app.collect.click import click
 from app.collect.door import ASGIScope, Doors, Message, Receive, Send
@@ -35,6 +38,7 @@ from app.collect.openapi import OPERATIONS, SECURITY_SCHEMES
 from app.collect.pixel import UNAVAILABLE, pixel, reply
 from app.collect.postback import postback
 from app.collect.receipts import Outcomes
+from app.collect.script import scripts
 from app.conversions import routes as conversions
 from app.deps import Service, now_us
 from app.errors import ClicktrailError, Unavailable
@@ -44,11 +48,13 @@ from app.pricing import routes as pricing
 from app.pulse import Pulse
 from app.settings import Settings
 from app.spend import routes as spend
+from app.tag import script
+from app.tag.script import Tag
 from app.workspaces import Snapshots
 
 Door = Callable[[Doors, ASGIScope, Receive, Send], Awaitable[None]]
 
-#: Answered before the framework. A prefix ends in "/".
+#: Answered before the framework, beside the tag and the configured collect path. A prefix ends in "/".
 DOORS: dict[str, Door] = {
     "/p.gif": pixel,
     "/collect": beacon,
@@ -63,6 +69,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     metrics.router,
     pricing.router,
     spend.router,
+    check.router,
     attribution.router,  # its .../why before the ids of conversions, which may hold slashes
     conversions.router,
 )
@@ -88,10 +95,11 @@ log = telemetry.logger("web")
 class Application:
     """The ASGI application. While `draining` is true every response carries `Connection: close`."""
 
-    def __init__(self, doors: Doors, framework: FastAPI) -> None:
+    def __init__(self, doors: Doors, framework: FastAPI, tag: Tag) -> None:
         self.draining = False
         self.doors = doors
         self.framework = framework
+        self.at = {**scripts(tag), tag.collect: beacon, **DOORS}
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,7 +107,7 @@ class Application:
         if self.draining:
             send = _adding(send, [CLOSE])
         path = scope["path"]
-        door = DOORS.get(path)
+        door = self.at.get(path)
         if door is None:
             door = next((below for prefix, below in DOORS_BELOW if path.startswith(prefix)), None)
         try:
@@ -184,6 +192,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
         snapshots=Snapshots(settings.snapshot, clock=clock),
         clock=clock,
     )
+    tag = script.tag(settings.tag_name, settings.collect_path, kept=settings.tags)
     inbox = Inbox(
         settings.inbox,
         segment_bytes=settings.segment_bytes,
@@ -207,7 +216,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
-        lifespan=_lifespan(service, doors, settings.database, pulse),
+        lifespan=_lifespan(service, doors, tag, settings, pulse),
         exception_handlers={
             ClicktrailError: _expected,
             RequestValidationError: _invalid,
@@ -218,24 +227,28 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     )
     framework.state.service = service
     framework.state.inbox = inbox
+    framework.state.sight = Sight(tag=tag, public_url=settings.public_url.rstrip("/"))
     for router in ROUTERS:
         framework.include_router(router)
     framework.include_router(_health(inbox))
     framework.openapi = lambda: _document(framework)  # type: ignore[method-assign]
-    return Application(doors, framework)
+    return Application(doors, framework, tag)
 
 
-def _lifespan(service: Service, doors: Doors, database: str, pulse: Pulse) -> Callable[[FastAPI], Any]:
+def _lifespan(
+    service: Service, doors: Doors, tag: Tag, settings: Settings, pulse: Pulse
+) -> Callable[[FastAPI], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         """Open in order, close in reverse, whatever failed."""
         async with contextlib.AsyncExitStack() as stack:
-            db.watch(database, pulse)
+            db.watch(settings.database, pulse)
             stack.callback(pulse.stop)
             stack.callback(service.engine.dispose)
             stack.callback(service.reports.dispose)
             stack.callback(doors.outcomes.close)
             service.snapshots.poll()
+            _keep(tag, settings.tags)
             await _confirm(service)
             await doors.inbox.start()
             stack.push_async_callback(doors.inbox.stop)
@@ -248,6 +261,14 @@ def _lifespan(service: Service, doors: Doors, database: str, pulse: Pulse) -> Ca
             yield
 
     return lifespan
+
+
+def _keep(tag: Tag, folder: Path) -> None:
+    """A full disk costs pages that pin this version their tag after the next upgrade, and not the start."""
+    try:
+        script.keep(tag, folder)
+    except OSError as error:
+        log.warning("tag_not_kept", error=type(error).__name__)
 
 
 async def _follow(service: Service) -> None:

@@ -4,10 +4,14 @@ Each field is the environment variable `CLICKTRAIL_<NAME>`; docs/settings.md lis
 compares the two.
 """
 
+import re
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: First parts of paths that something else answers.
+TAKEN = frozenset(("c", "v1", "postback", "healthz", "readyz", "metrics", "docs"))
 
 
 class Settings(BaseSettings):
@@ -60,6 +64,12 @@ class Settings(BaseSettings):
     keep_alive_seconds: int = Field(
         75, ge=1, description="How long an idle connection stays open; let proxies close theirs before that."
     )
+    tag_name: str = Field(
+        "c.js", description="File name of the tag; `c.js` is answered too. Every snippet shown follows."
+    )
+    collect_path: str = Field(
+        "/collect", description="Path that the tag sends to; `/collect` is answered too."
+    )
     docs: bool = Field(False, description="Serve /docs and /openapi.json.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_pretty: bool = Field(False, description="Readable text instead of JSON lines.")
@@ -70,6 +80,26 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters")
         return value
+
+    @field_validator("tag_name")
+    @classmethod
+    def a_script(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\.js", value):
+            raise ValueError("must be a file name such as stats.js: letters, digits, - and _ before .js")
+        return value
+
+    @field_validator("collect_path")
+    @classmethod
+    def free(cls, value: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9][A-Za-z0-9_-]{0,39}){1,3}", value):
+            raise ValueError("must be a path such as /in or /api/in: letters, digits, - and _")
+        if value.split("/")[1] in TAKEN:
+            raise ValueError(f"/{value.split('/')[1]} is a path of ours: choose another")
+        return value
+
+    @property
+    def tags(self) -> Path:
+        return self.data / "tags"
 
     @property
     def database(self) -> str:

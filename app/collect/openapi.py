@@ -50,6 +50,32 @@ SECURITY_SCHEMES: dict[str, Any] = {
 }
 
 OPERATIONS: dict[str, Any] = {
+    "/c.js": {
+        "get": {
+            "tags": ["doors"],
+            "summary": "The tag, as this version has it",
+            "security": _OPEN,
+            "responses": _responses(
+                s200="the script; asked for again after an hour",
+                s304="what If-None-Match names is what there is",
+                s405="GET or HEAD",
+            ),
+        }
+    },
+    "/c.{hash}.js": {
+        "get": {
+            "tags": ["doors"],
+            "summary": "The tag of one content, for ever",
+            "security": _OPEN,
+            "parameters": [_parameter("hash", "path", description="16 hex digits of its SHA-256")],
+            "responses": _responses(
+                s200="the script; never asked for again",
+                s304="what If-None-Match names is what there is",
+                s404="no version that was ever served here",
+                s405="GET or HEAD",
+            ),
+        }
+    },
     "/p.gif": {
         "get": {
             "tags": ["doors"],

@@ -29,6 +29,8 @@ _HEADERS = [
     (b"content-type", b"image/gif"),
     (b"content-length", b"%d" % len(GIF)),
     (b"cache-control", b"no-store"),
+    (b"timing-allow-origin", b"*"),
+    (b"cross-origin-resource-policy", b"cross-origin"),  # pages with an embedder policy
 ]
 _BODY = {"type": "http.response.body", "body": GIF}
 _ACCEPTED = (b"x-clicktrail", b"accepted")

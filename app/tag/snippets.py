@@ -1,0 +1,65 @@
+"""The lines that a website pastes, following the configured names. Pure.
+
+`base` is where browsers reach Clicktrail, without a slash at its end: `https://t.example`, or a path of the
+site's own, `https://shop.example/t`.
+"""
+
+import re
+from html import escape
+from urllib.parse import quote, urlsplit
+
+from app.errors import InvalidInput
+from app.tag.script import Tag
+
+#: A base that can stand in an attribute and in a policy as it is.
+_BASE = re.compile(
+    r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~-]+)*", re.ASCII
+)
+
+#: Queues what is called before the script is there, with the page on which it was called.
+STUB = (
+    "<script>window.ct=window.ct||function(){(ct.q=ct.q||[])"
+    ".push([arguments,location.href,document.referrer,document.title,Date.now()])}</script>"
+)
+
+
+#: What each is for, as the command line says it.
+USES = {
+    "plain": "In the page's head. It follows upgrades by itself:",
+    "pinned": "Instead of that, held to one content. After an upgrade it goes on, as it was:",
+    "stub": "Before either, if the page calls ct(...) while it loads:",
+    "noscript": "In the body, for visitors without JavaScript:",
+    "csp": "If the site sends a Content-Security-Policy, add to its directives:",
+}
+
+
+def checked(base: str) -> str:
+    """The base without a slash at its end. Errors: InvalidInput unless a page could name it."""
+    plain = base.rstrip("/")
+    if len(plain) > 300 or _BASE.fullmatch(plain) is None:
+        told = (
+            "base: give the address as browsers see it, such as https://t.example or https://shop.example/t"
+        )
+        raise InvalidInput("base_invalid", told, field="base")
+    return plain
+
+
+def told(tag: Tag, base: str, key: str) -> str:
+    """All snippets, each below what it is for."""
+    made = snippets(tag, checked(base), key)
+    return "\n\n".join(f"{use}\n  {made[name]}" for name, use in USES.items())
+
+
+def snippets(tag: Tag, base: str, key: str) -> dict[str, str]:
+    """Every snippet by its name: plain, pinned, stub, noscript, csp."""
+    site = escape(key)
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
+    return {
+        "plain": f'<script defer src="{base}/{tag.name}" data-site="{site}"></script>',
+        "pinned": f'<script defer src="{base}/{tag.pinned}" data-site="{site}" '
+        f'integrity="{tag.script.integrity}" crossorigin="anonymous"></script>',
+        "stub": STUB,
+        "noscript": f'<noscript><img src="{base}/p.gif?k={quote(key, safe="")}&amp;e=pageview" '
+        'width="1" height="1" alt=""></noscript>',
+        "csp": f"script-src {origin}; connect-src {origin}; img-src {origin}",
+    }
