@@ -13,6 +13,7 @@ from app.collect.door import Doors
 from app.main import Application
 from app.model import DAY, HOUR
 from app.pipeline.run import Pipeline
+from app.salt import Salts
 from app.workspaces import Snapshots
 from tests.simulation.disk import Disk, Inbox, Queue
 from tests.simulation.loop import World
@@ -67,6 +68,7 @@ class Web:
             snapshots=self.snapshots,
             outcomes=None,  # type: ignore[arg-type]
             clock=self.machine.clock,
+            salts=Salts(folder),
         )
         self.application = Application(doors, None)  # type: ignore[arg-type]
         self.up = True
