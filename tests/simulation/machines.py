@@ -6,6 +6,7 @@ database hold stays, and a successor starts a moment later.
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from app import worker
@@ -14,6 +15,7 @@ from app.main import Application
 from app.model import DAY, HOUR
 from app.pipeline.run import Pipeline
 from app.salt import Salts
+from app.tag import script
 from app.workspaces import Snapshots
 from tests.simulation.disk import Disk, Inbox, Queue
 from tests.simulation.loop import World
@@ -22,6 +24,7 @@ from tests.simulation.store import Crash, Store
 CONFIRM_EVERY = 2.0  # seconds, as app.main
 JUMPS = (-DAY, -HOUR, HOUR, DAY, 1)
 BATCH = 64
+TAG = script.tag(script.NAME, script.COLLECT, kept=Path("nowhere"))
 
 
 class Machine:
@@ -70,7 +73,7 @@ class Web:
             clock=self.machine.clock,
             salts=Salts(folder),
         )
-        self.application = Application(doors, None)  # type: ignore[arg-type]
+        self.application = Application(doors, None, TAG)  # type: ignore[arg-type]
         self.up = True
         self.run(self._confirm())
 
