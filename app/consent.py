@@ -95,7 +95,7 @@ def kept(event: Event, policy: Policy | None, country_of: Callable[[str], str]) 
     """What may be kept of an event whose consent is resolved: all of it, all but names, or nobody's."""
     if denied(event.consent):
         return impersonal(event, country_of)
-    if event.cookie_id.startswith(DAILY):
+    if is_daily(event.cookie_id):
         return structs.replace(event, **NAMES)
     if policy is not None and policy.visitors == "daily" and event.door in BROWSERS:
         return structs.replace(event, cookie_id="", **NAMES)
@@ -119,6 +119,11 @@ def bare(url: str) -> str:
     """An address without its query, fragment and parameters."""
     found = _PATH.match(url)
     return found[0] if found is not None else ""
+
+
+def is_daily(visitor: str) -> bool:
+    """Whether an identifier stands for a visitor of one day."""
+    return len(visitor) == len(DAILY) + 32 and visitor.startswith(DAILY)
 
 
 def nowhere(_ip: str) -> str:

@@ -55,7 +55,10 @@ class Salts:
         """Forget the salt of a day that is over, and destroy what there is of it."""
         if self._day not in (now // DAY, -1):
             self._day, self._salt, self._again_at = -1, b"", 0
-            destroy_past(self._folder, now)
+            try:
+                destroy_past(self._folder, now)
+            except OSError as error:  # the worker tries as well, and goes on trying
+                log.warning("salt_not_destroyed", error=type(error).__name__)
 
 
 def taken(folder: Path, day: int, fresh: Callable[[int], bytes]) -> bytes:

@@ -112,10 +112,16 @@ def _refuse(
     for index, rejected in bad:
         said = told[index]
         if isinstance(said, Mapping):
-            choice = consent.Said(said.get("consent", context.get("consent")), signals)
+            choice = consent.Said(_own_or_shared(said, context), signals)
             said = choice.shown(said, workspace.settings if workspace is not None else None)
         number = workspace.id if workspace is not None else 0
         doors.refuse(rejected, door="beacon", workspace=number, id_=id_of(told[index]), said=said)
+
+
+def _own_or_shared(said: Mapping[str, object], shared: Mapping[str, object]) -> object:
+    """An event's consent: its own, unless that is empty, which takes back nothing denied for all."""
+    own = said.get("consent")
+    return shared.get("consent") if own is None or own == "" else own
 
 
 def _judged(
@@ -151,7 +157,8 @@ def _judged(
     for index, said in enumerate(told):
         outcome: Event | Rejected = NOT_OBJECT
         if isinstance(said, Mapping):
-            outcome = doors.fitting(parse.event({**shared, **said}, arrival.numbered(entropy()[0])))
+            whole = {**shared, **said, "consent": _own_or_shared(said, shared)}
+            outcome = doors.fitting(parse.event(whole, arrival.numbered(entropy()[0])))
         if isinstance(outcome, Rejected):
             bad.append((index, outcome))
         else:

@@ -184,11 +184,11 @@ def put_click(item: Item, known: Known) -> None:
 
 
 def put_identity(item: Item, known: Known) -> None:
-    """The identity nodes of the event, the believed one first."""
+    """The identity nodes of the event, the believed one first. Only a door knows a visitor of a day."""
     event = item.event
     told = (
         ("visitor", event.cookie_id),
-        ("visitor", event.visitor_id),
+        ("visitor", "" if consent.is_daily(event.visitor_id) else event.visitor_id),
         ("user", event.user_id),
         ("email", event.email.get("meta", "")),
         ("phone", event.phone.get("meta", "")),

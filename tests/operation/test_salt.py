@@ -106,6 +106,14 @@ def test_a_process_forgets_it_with_the_day_and_destroys_what_is_left(tmp_path: P
     assert b"\1" not in repr(vars(salts)).encode()
 
 
+def test_a_day_that_ends_with_a_disk_in_trouble_costs_no_event(tmp_path: Path) -> None:
+    salts = Salts(tmp_path, fresh=ones)
+    salts.of(NOON)
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).mkdir()  # nothing can be overwritten there
+    assert salts.of(NOON + DAY) == ones(LENGTH)
+
+
 def _by_the_worker(house: House, folder: Path, clock: Callable[[], int]) -> None:
     context = worker.Context(
         engine=house.engine,

@@ -191,6 +191,14 @@ def test_an_identifier_of_a_day_joins_nobody_and_attributes_that_day(build: Call
     assert credited != []
 
 
+def test_nobody_else_can_say_who_a_visitor_of_a_day_was(build: Callable[..., House]) -> None:
+    """An export shows such identifiers; told again beside a lasting one they would be joined for ever."""
+    house = build('{"visitors": "daily"}')
+    house.send(event("visit", visitor_id=DAILY + "0" * 32, user_id="u"))
+    assert house.rows(tables.edges) == []
+    assert house.one(tables.events).visitor_id == "u"
+
+
 @pytest.mark.parametrize(
     "door, kept", [("pixel", ""), ("redirect", ""), ("beacon", ""), ("api", "v"), ("postback", "v")]
 )
