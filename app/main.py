@@ -34,6 +34,7 @@ from app.collect.beacon import beacon
 from app.collect.click import click
 from app.collect.door import ASGIScope, Doors, Message, Receive, Send
 from app.collect.events import events, receipts
+from app.collect.gpc import gpc
 from app.collect.openapi import OPERATIONS, SECURITY_SCHEMES
 from app.collect.pixel import UNAVAILABLE, pixel, reply
 from app.collect.postback import postback
@@ -44,8 +45,10 @@ from app.deps import Service, now_us
 from app.errors import ClicktrailError, Unavailable
 from app.inbox.sqlite import Inbox
 from app.metrics import routes as metrics
+from app.places import countries_if_readable
 from app.pricing import routes as pricing
 from app.pulse import Pulse
+from app.salt import Salts
 from app.settings import Settings
 from app.spend import routes as spend
 from app.tag import script
@@ -60,6 +63,7 @@ DOORS: dict[str, Door] = {
     "/collect": beacon,
     "/v1/events": events,
     "/postback": postback,
+    "/.well-known/gpc.json": gpc,
 }
 DOORS_BELOW: tuple[tuple[str, Door], ...] = (("/c/", click), ("/v1/receipts/", receipts))
 
@@ -205,6 +209,8 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
         snapshots=service.snapshots,
         outcomes=Outcomes(db.connect(settings.database, pool=2, timeout=5, pulse=pulse)),
         clock=clock,
+        salts=Salts(settings.data),
+        country_of=countries_if_readable(settings.geoip),
         trusted=[ip_network(n.strip()) for n in settings.trusted_proxies.split(",") if n.strip()],
         country_header=settings.country_header.lower().encode(),
         public_url=settings.public_url,
@@ -252,7 +258,7 @@ def _lifespan(
             await _confirm(service)
             await doors.inbox.start()
             stack.push_async_callback(doors.inbox.stop)
-            following = asyncio.create_task(_follow(service))
+            following = asyncio.create_task(_follow(service, doors.salts))
             stack.push_async_callback(_cancelled, following)
             # What lives now lives for ever: out of the collector's sight.
             gc.collect()
@@ -271,13 +277,17 @@ def _keep(tag: Tag, folder: Path) -> None:
         log.warning("tag_not_kept", error=type(error).__name__)
 
 
-async def _follow(service: Service) -> None:
-    """Keep the snapshot current. A database or a file in trouble leaves it as it is, until it is stale."""
+async def _follow(service: Service, salts: Salts) -> None:
+    """Keep the snapshot current, and no salt beyond its day.
+
+    A database or a file in trouble leaves the snapshot as it is, until it is stale.
+    """
     confirming = asyncio.create_task(_confirm(service))
     turn = 0
     while True:
         await asyncio.sleep(POLL_EVERY)
         try:
+            salts.end(service.clock())
             service.snapshots.poll()
         except (OSError, msgspec.MsgspecError) as error:  # no descriptor to be had, a file that was damaged
             log.warning("snapshot_unreadable", error=type(error).__name__)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection, exc, select, update
 
-from app import db, disk, tables
+from app import db, disk, salt, tables
 from app.migrate import migrate
 from app.model import Scope
 from app.settings import Settings
@@ -35,6 +35,7 @@ def prepare(settings: Settings, *, clock: Callable[[], int], workspace: str = ""
     """
     for folder in (settings.data, settings.inbox):
         disk.make_folder(folder)
+    salt.destroy_past(settings.data, clock())  # of days that ended while nothing ran
     try:
         _, schema = migrate(settings.database)
     except exc.DBAPIError as error:

@@ -16,10 +16,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import maxminddb
 from sqlalchemy import Engine, delete
 
-from app import db, disk, tables
+from app import db, disk, salt, tables
 from app.attribution.leader import NOTES, lead
 from app.deps import now_us
 from app.events import months, retention
@@ -27,6 +26,7 @@ from app.inbox.queue import Queue
 from app.model import DAY, SECOND
 from app.pipeline import recount
 from app.pipeline.run import Pipeline
+from app.places import countries
 from app.pulse import Pulse
 from app.settings import Settings
 from app.telemetry import logger
@@ -59,6 +59,7 @@ class Context:
     stored: threading.Event  # set when the pipeline committed something
     freshness: bytes = FRESHNESS
     mark: Path | None = None  # where it is noted how far `freshness` was committed
+    data: Path | None = None  # the data folder; None: there is none
     retention_months: int = 0  # of raw events; 0: for ever
     pace: Callable[[], float] = time.monotonic  # seconds that no one sets: when a task is due again
 
@@ -133,6 +134,12 @@ def drop_old_events(context: Context) -> None:
         log.info("old_events_deleted", count=dropped)
 
 
+def destroy_salts(context: Context) -> None:
+    """What told the visitors of a day apart, once it is over; web processes may be long asleep by then."""
+    if context.data is not None and (count := salt.destroy_past(context.data, context.pipeline.clock())):
+        log.info("salts_destroyed", count=count)
+
+
 def restart_log(context: Context) -> None:
     """Reports that overlap keep SQLite's log from ever beginning anew."""
     size = db.restart_log(context.engine, most=MOST_LOG, patience=LOG_PATIENCE)
@@ -153,6 +160,7 @@ TASKS: tuple[Task, ...] = (
     Task(3600, forget_receipts),
     Task(3600, make_months),
     Task(10, drop_old_events),
+    Task(10, destroy_salts),
 )
 
 
@@ -174,6 +182,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             retention_months=settings.retention_months,
             freshness=FRESHNESS if engine.dialect.name == "sqlite" else FRESHNESS + name,
             mark=settings.data / "worker.mark",
+            data=settings.data,
         )
         gc.collect()
         gc.freeze()
@@ -288,21 +297,3 @@ def _alone(path: Path, stop: threading.Event) -> Iterator[bytes]:
                 yield name
                 return
         yield b""
-
-
-def countries(path: Path | None) -> Callable[[str], str]:
-    """A look-up from IP address to country in an operator's .mmdb; without one it always answers ""."""
-    if path is None:
-        return lambda ip: ""
-    reader = maxminddb.open_database(path)
-
-    def country_of(ip: str) -> str:
-        try:
-            found = reader.get(ip)
-        except ValueError:
-            return ""
-        country = found.get("country") if isinstance(found, dict) else None
-        code = country.get("iso_code") if isinstance(country, dict) else None
-        return code if isinstance(code, str) else ""
-
-    return country_of

@@ -40,6 +40,8 @@ class WorkspaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     hosts: list[str] = []
     browser_sales: str = "pending"  # pending, approved
     consent_default: str = "granted"  # granted, denied
+    dnt: str = "ignore"  # ignore, deny
+    visitors: str = "cookies"  # cookies, daily
     billing_model: str = "last_click"
     windows: dict[str, float] = msgspec.field(
         default_factory=lambda: {"click": 30, "visit": 3, "impression": 1}

@@ -46,6 +46,8 @@ class WorkspaceChange(Shape):
     hosts: Hosts = NOT_TOLD
     browser_sales: Literal["pending", "approved"] = NOT_TOLD
     consent_default: Literal["granted", "denied"] = NOT_TOLD
+    dnt: Literal["ignore", "deny"] = NOT_TOLD
+    visitors: Literal["cookies", "daily"] = NOT_TOLD
     billing_model: Literal["last_click", "first_click", "last_touch", "first_touch"] = NOT_TOLD
     windows: Windows = NOT_TOLD
     billing_window: Days = NOT_TOLD
@@ -72,6 +74,8 @@ class WorkspaceOut(BaseModel):
     hosts: list[str]
     browser_sales: str
     consent_default: str
+    dnt: str
+    visitors: str
     billing_model: str
     windows: dict[str, float]
     billing_window: float

@@ -26,7 +26,6 @@ from app.collect.door import (
     unavailable,
 )
 from app.collect.events import NOT_OBJECT, id_of, listed, report
-from app.collect.fields import Bad
 from app.collect.parse import Arrival
 from app.errors import ClicktrailError, Forbidden, InvalidInput, Unauthorized
 from app.model import Event, Rejected
@@ -65,12 +64,11 @@ async def beacon(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) -
         owner = _owner(doors, body)
         shown = _origin(doors, scope, headers, owner)
         told = listed({"events": body.get("events")}, MOST)
-        guest, good, bad = _judged(doors, scope, headers, body, told, owner)
+        context = _context(body)
+        guest, good, bad = _judged(doors, scope, headers, context, told, owner)
         if (short := crowded(bad)) and not good:
             raise short
-        number = owner.workspace.id if owner.workspace is not None else 0
-        for index, rejected in bad:
-            doors.refuse(rejected, door="beacon", workspace=number, id_=id_of(told[index]), said=told[index])
+        _refuse(doors, headers, context, told, bad, owner.workspace)
         if good:
             await doors.inbox.append([encode(event) for event in good])
             accepted("beacon", len(good))
@@ -94,21 +92,50 @@ def _owner(doors: Doors, body: dict[str, object]) -> _Owner:
     return _Owner(None, found) if isinstance(found, str) else _Owner(found, "")
 
 
+def _context(body: dict[str, object]) -> dict[str, object]:
+    context = body.get("context") or {}
+    if not isinstance(context, dict):
+        raise InvalidInput("not_object", "must be an object", field="context")
+    return context
+
+
+def _refuse(
+    doors: Doors,
+    headers: visitor.Headers,
+    context: dict[str, object],
+    told: list[object],
+    bad: list[tuple[int, Rejected]],
+    workspace: Workspace | None,
+) -> None:
+    """Keep what was refused, as far as consent lets it be seen."""
+    signals = visitor.signals(headers)
+    for index, rejected in bad:
+        said = told[index]
+        if isinstance(said, Mapping):
+            choice = consent.Said(_own_or_shared(said, context), signals)
+            said = choice.shown(said, workspace.settings if workspace is not None else None)
+        number = workspace.id if workspace is not None else 0
+        doors.refuse(rejected, door="beacon", workspace=number, id_=id_of(told[index]), said=said)
+
+
+def _own_or_shared(said: Mapping[str, object], shared: Mapping[str, object]) -> object:
+    """An event's consent: its own, unless that is empty, which takes back nothing denied for all."""
+    own = said.get("consent")
+    return shared.get("consent") if own is None or own == "" else own
+
+
 def _judged(
     doors: Doors,
     scope: ASGIScope,
     headers: visitor.Headers,
-    body: dict[str, object],
+    context: dict[str, object],
     told: list[object],
     owner: _Owner,
 ) -> tuple[visitor.Guest, list[Event], list[tuple[int, Rejected]]]:
     """The visitor, the events that are good, and the others by their index."""
-    context = body.get("context") or {}
-    if not isinstance(context, dict):
-        raise InvalidInput("not_object", "must be an object", field="context")
     shared = {name: context[name] for name in SHARED if name in context}
     now = doors.clock()
-    guest = _guest(scope, headers, [shared, *told], owner, now)
+    guest = _guest(doors, scope, headers, [shared, *told], owner.workspace)
     host = peer(scope)
     arrival = Arrival(
         door="beacon",
@@ -120,7 +147,8 @@ def _judged(
         ip=visitor.address(host, headers, doors.trusted),
         user_agent=visitor.user_agent(headers),
         country=doors.country(headers, peer=host),
-        gpc=headers.get(b"sec-gpc") == b"1",
+        signals=visitor.signals(headers),
+        country_of=doors.country_of,
         sent_at=context.get("sent_at"),
         hints=visitor.hints(headers, scope["method"]),
     )
@@ -129,7 +157,8 @@ def _judged(
     for index, said in enumerate(told):
         outcome: Event | Rejected = NOT_OBJECT
         if isinstance(said, Mapping):
-            outcome = doors.fitting(parse.event({**shared, **said}, arrival.numbered(entropy()[0])))
+            whole = {**shared, **said, "consent": _own_or_shared(said, shared)}
+            outcome = doors.fitting(parse.event(whole, arrival.numbered(entropy()[0])))
         if isinstance(outcome, Rejected):
             bad.append((index, outcome))
         else:
@@ -138,28 +167,20 @@ def _judged(
 
 
 def _guest(
-    scope: ASGIScope, headers: visitor.Headers, told: list[object], owner: _Owner, now: int
+    doors: Doors,
+    scope: ASGIScope,
+    headers: visitor.Headers,
+    told: list[object],
+    workspace: Workspace | None,
 ) -> visitor.Guest:
-    """The visitor by cookie; nobody when the context, or any event, says that nothing may be kept."""
-    default = owner.workspace.settings.consent_default if owner.workspace is not None else "granted"
-    choices = [_consent(said.get("consent")) for said in told if isinstance(said, Mapping)]
-    stated: list[dict[str, object] | None] = [choice for choice in choices if choice is not None]
-    return visitor.guest(
-        headers,
-        denied=any(consent.denied(choice, default) for choice in stated or [None]),
-        now=now,
-        fresh=entropy()[1],
-        local=visitor.is_local(headers, scope["scheme"]),
-    )
-
-
-def _consent(said: object) -> dict[str, object] | None:
-    if said is None:
-        return None
-    try:
-        return consent.stated(said)
-    except Bad:
-        return {"measure": False}  # the event is refused by name; until it is clear, nothing is kept
+    """The visitor; nobody when the context, or any event, says that nothing may be kept."""
+    policy = workspace.settings if workspace is not None else None
+    signals = visitor.signals(headers)
+    choices = [
+        said["consent"] for said in told if isinstance(said, Mapping) and said.get("consent") is not None
+    ]
+    denied = any(consent.Said(choice, signals).denied(policy) for choice in choices or [None])
+    return doors.guest(scope, headers, workspace, denied=denied, fresh=entropy()[1])
 
 
 def _origin(doors: Doors, scope: ASGIScope, headers: visitor.Headers, owner: _Owner) -> tuple[Header, ...]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from app import consent as consents
 from app.campaigns.clickid import ClickId, make_click_id
 from app.collect import consent, destinations, fields, parse, query, visitor
 from app.collect.door import RESULTS, ASGIScope, Doors, Receive, Send, answer, encode, entropy, only, peer
@@ -51,6 +52,7 @@ async def click(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) ->
         return await answer(send, 404, NOT_FOUND, (b"x-clicktrail", reason), kind=HTML)
     number, fresh = entropy()
     event, cookie = _event(doors, scope, headers, said, target, now=now, no=number, fresh=fresh)
+    kept = consents.kept(event, target.workspace.settings, doors.country_of)
     expansions = {
         "click_id": event.click_id,
         "campaign": target.campaign.slug,
@@ -58,7 +60,7 @@ async def click(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) ->
         "partner": event.partner,
         "country": event.country,
         "device": visitor.device(headers),
-        **{f"sub{n}": event.subs.get(f"sub{n}", "") for n in range(1, 31)},
+        **{f"sub{n}": kept.subs.get(f"sub{n}", "") for n in range(1, 31)},
         **{f"utm_{name}": event.utm.get(name, "") for name in fields.UTM},
     }
     location = destinations.chosen(
@@ -68,7 +70,7 @@ async def click(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) ->
         return await answer(send, 404, NOT_FOUND, (b"x-clicktrail", b"rejected; reason=no_url"), kind=HTML)
     passed = said if target.campaign.pass_parameters else {}
     location = destinations.completed(location, expansions, passed)
-    verdict = await _store(doors, event)
+    verdict = await _store(doors, kept)
     extra = [(b"location", location.encode("ascii", "ignore")), (b"x-clicktrail", verdict)]
     if cookie is not None:
         extra.append((b"set-cookie", cookie))
@@ -122,18 +124,16 @@ def _event(
     no: int,
     fresh: bytes,
 ) -> tuple[Event, bytes | None]:
-    """The click, and the cookie to set. A parameter that cannot stand is left out: it costs no click."""
+    """The click as it came, and the cookie to set. A parameter that cannot stand is left out, no more."""
     workspace, campaign = target.workspace, target.campaign
     hints = visitor.hints(headers, scope["method"]) + (("paused",) if target.paused else ())
-    gpc = headers.get(b"sec-gpc") == b"1"
-    agreed = consent.resolved(
-        consent.of_parameters(said), default=workspace.settings.consent_default, gpc=gpc
+    agreed = consents.resolved(
+        consent.of_parameters(said), workspace.settings, signals=visitor.signals(headers)
     )
-    denied = agreed.get("measure") is False
+    denied = consents.denied(agreed)
     guest = visitor.NOBODY
     if denied or not hints:  # a fetch that nobody looks at gets no cookie
-        local = visitor.is_local(headers, scope["scheme"])
-        guest = visitor.guest(headers, denied=denied, now=now, fresh=fresh, local=local)
+        guest = doors.guest(scope, headers, workspace, denied=denied, fresh=fresh)
     partner = _kept("partner", said.get("p"))
     host = peer(scope)
     touch = ClickId(
@@ -155,13 +155,11 @@ def _event(
         ad=_kept("ad", target.ad_slug),
         partner=partner,
         click_id=make_click_id(touch, workspace.secret),
-        click_ids={}
-        if denied
-        else _several(said, {name: name for name in parse.CLICK_IDS}, "click_id", 1000),
+        click_ids=_several(said, {name: name for name in parse.CLICK_IDS}, "click_id", 1000),
         cookie_id=guest.id,
         referrer=_kept("referrer", headers.get(b"referer", b"").decode("utf-8", "replace")),
         utm=_several(said, {f"utm_{name}": name for name in fields.UTM}, "keyword", 400),
-        subs={} if denied else _several(said, {f"sub{n}": f"sub{n}" for n in range(1, 31)}, "keyword", 400),
+        subs=_several(said, {f"sub{n}": f"sub{n}" for n in range(1, 31)}, "keyword", 400),
         ip=visitor.address(host, headers, doors.trusted),
         user_agent=visitor.user_agent(headers),
         country=doors.country(headers, peer=host),

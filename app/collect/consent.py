@@ -1,28 +1,65 @@
-"""What a visitor allowed, and what remains of an event when they did not. Pure.
+"""Consent as senders and headers state it, and what may be shown of what they sent. Pure.
 
-Consent denied: no identifier is kept, the address is cut at its query. Global Privacy Control: measured,
-never shared onward. IP addresses are truncated here, before anything is written.
+What follows from it is decided in app/consent.py, here and in the pipeline alike.
 """
 
 import ipaddress
+import re
 from base64 import urlsafe_b64decode
 from binascii import Error
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
+from app import consent
+from app.collect import hashing
 from app.collect.fields import Bad, cut, flag
+from app.consent import Policy
 
-#: What of an event could tell a person again.
-IDENTIFIERS = ("visitor_id", "user_id", "email", "phone", "click_id", "click_ids", "title", "subs")
+#: The parameters of query strings that state consent.
+PARAMETERS = frozenset(("consent", "gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy"))
+
+#: Whose string a parameter holds, the first that is there.
+STRINGS = (("gdpr_consent", "tcf"), ("gpp", "gpp"), ("us_privacy", "us_privacy"))
+
+#: What may be shown of a refused event whose visitor denied consent, by all its names at the doors.
+IMPERSONAL = frozenset(
+    "kind e goal g campaign c ad_group ad a partner p channel value v currency cur tax shipping payout "
+    "status occurred_at t viewable engaged test".split()
+)
 
 _RAW = cut(4000)
+_SOURCE = cut(60)
+_US = re.compile(r"1[YN-]{3}", re.IGNORECASE)
 _PURPOSES_BIT = 152  # of a TCF 2 core string: where the 24 consented purposes begin
+_TCF_SECTION = "2"  # of GPP: TCF 2 for the EU, and of the sections in force the first
+
+
+class Said(NamedTuple):
+    """What one event and the headers of its request say of consent."""
+
+    consent: object  # a consent object or a bare flag, not read yet; None: nothing
+    signals: tuple[str, ...] = ()
+
+    def denied(self, policy: Policy | None) -> bool:
+        """Whether nothing may be kept; what cannot be read is a no until it can be."""
+        try:
+            said = None if self.consent is None else stated(self.consent)
+        except Bad:
+            return True
+        return consent.denied(consent.resolved(said, policy, signals=self.signals))
+
+    def shown(self, told: Mapping[str, object], policy: Policy | None) -> Mapping[str, object]:
+        """What may be kept of a refused event: without consent, or an owner, only what tells of nobody."""
+        if policy is not None and not self.denied(policy):
+            return told
+        plain = {name: told[name] for name in told if name in IMPERSONAL}
+        return {name: value for name, value in plain.items() if not isinstance(value, dict | list)}
 
 
 def stated(value: object) -> dict[str, object]:
-    """The consent object of an event: measure and ads (booleans), source, raw; or a bare 0 or 1."""
+    """The consent object of an event: measure and ads (booleans), source, raw, sections; or a bare 0 or 1."""
     if not isinstance(value, dict):
         allowed = flag(value)
         return {"measure": allowed, "ads": allowed}
@@ -30,72 +67,66 @@ def stated(value: object) -> dict[str, object]:
     for name in ("measure", "ads"):
         if value.get(name) is not None:
             found[name] = flag(value[name])
-    for name in ("source", "raw"):
+    for name, read in (("source", _SOURCE), ("raw", _RAW), ("sections", _SOURCE)):
         if value.get(name) is not None:
             if not isinstance(value[name], str):
                 raise Bad("not_text", f"must have a string as {name}")
-            found[name] = _RAW(value[name])
+            found[name] = hashing.scrubbed(read(value[name]))
     return found
 
 
 def of_parameters(said: Mapping[str, str]) -> dict[str, object] | None:
-    """Consent as query strings carry it: consent=0|1, gdpr with gdpr_consent, gpp. None: nothing said."""
-    raw = said.get("gdpr_consent") or said.get("gpp") or ""
+    """Consent as query strings carry it: consent=0|1, gdpr with gdpr_consent, gpp with gpp_sid, us_privacy.
+
+    None: nothing said. A no in any of them stands.
+    """
     found: dict[str, object] = {}
-    if raw:
-        found = {"source": "tcf" if said.get("gdpr_consent") else "gpp"}
-        with suppress(Bad):  # what is no text consents to nothing, and is no reason to lose the event
-            found["raw"] = _RAW(raw)
-    if said.get("gdpr") == "1":
-        purposes = _purposes(said.get("gdpr_consent", ""))
+    for name, source in STRINGS:
+        if raw := said.get(name):
+            found["source"] = source
+            with suppress(Bad):  # what is no text consents to nothing, and is no reason to lose the event
+                found["raw"] = hashing.scrubbed(_RAW(raw))
+            break
+    sections = re.split("[,_]", said.get("gpp_sid", ""))
+    if sections != [""]:
+        with suppress(Bad):
+            found["sections"] = _SOURCE(said["gpp_sid"])
+    if said.get("gdpr") == "1" or _TCF_SECTION in sections:
+        text = said.get("gdpr_consent", "")
+        purposes = _purposes(text or said.get("gpp", "").partition("~")[2].partition("~")[0])
         # Purpose 1 is keeping something on a device, 7 measuring ads. No readable string is no consent.
         found["measure"] = bool(purposes >> 23 & 1)
         found["ads"] = bool(purposes >> 23 & 1 and purposes >> 17 & 1)
-    choice = said.get("consent")
-    if choice in ("0", "1"):
-        found["measure"] = found["ads"] = choice == "1"
-    return found or None
-
-
-def resolved(said: dict[str, object] | None, *, default: str, gpc: bool) -> dict[str, object]:
-    """The consent that is recorded; {} is the plain case: nothing was said, and measuring is allowed."""
-    if said is None and default == "granted" and not gpc:
-        return {}
-    found = dict(said or {})
-    if default == "denied" and "measure" not in found:
-        found["measure"] = False
-    if gpc:
+        found.setdefault("source", "tcf")
+    told = said.get("us_privacy", "")
+    if _US.fullmatch(told) and told[2] in "Yy":  # opted out of the sale of what is known of them
         found["ads"] = False
-        found["gpc"] = True
-    return found
-
-
-def denied(said: object, default: str) -> bool:
-    """Whether nothing may be kept about the visitor. `said` is a consent object, or None."""
-    measure = said.get("measure") if isinstance(said, dict) else None
-    return measure is False or (measure is None and default == "denied")
-
-
-def forget(found: dict[str, Any]) -> None:
-    """Take from an event's fields whatever could tell the visitor again."""
-    for name in IDENTIFIERS:
-        found.pop(name, None)
-    for name in ("url", "referrer"):
-        if name in found:
-            found[name] = found[name].partition("?")[0].partition("#")[0]
+    choice = said.get("consent")
+    if choice == "0" or (choice == "1" and "measure" not in found):
+        found |= {"measure": choice == "1", "source": "parameter"}
+        found["ads"] = choice == "1" and found.get("ads", True)
+    return found or None
 
 
 @lru_cache(maxsize=20_000)
 def truncated(address: str) -> str:
     """The /24 or /48 network of an address; "" when it is none."""
+    found = parsed(address)
+    if found is None:
+        return ""
+    bits = 24 if found.version == 4 else 48
+    return str(ipaddress.ip_network((found, bits), strict=False).network_address)
+
+
+def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address, one of IPv4 in an IPv6 one as itself; None when it is none."""
     try:
         found = ipaddress.ip_address(address.strip())
     except ValueError:
-        return ""
+        return None
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    bits = 24 if found.version == 4 else 48
-    return str(ipaddress.ip_network((found, bits), strict=False).network_address)
+        return found.ipv4_mapped
+    return found
 
 
 def _purposes(text: str) -> int:

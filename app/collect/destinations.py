@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from app.workspaces import Ad, Campaign, ascii_host
 
 #: Parameters of ours, which a landing page has no use for.
-OURS = re.compile(r"k|url|sig|p|sub[0-9]{1,2}|consent|gdpr|gdpr_consent|gpp|ct_click|cb")
+OURS = re.compile(r"k|url|sig|p|sub[0-9]{1,2}|consent|gdpr|gdpr_consent|gpp|gpp_sid|us_privacy|ct_click|cb")
 _MACRO = re.compile(r"(?:\{|%7B)([a-z0-9_]{1,20})(?:\}|%7D)", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\]")
 _SAFE = "/:?#[]@!$&'()*+,;=%-._~"

@@ -14,11 +14,13 @@ import msgspec
 from app import telemetry
 from app.collect import hashing, visitor
 from app.collect.receipts import Outcomes
-from app.collect.visitor import Headers, Networks
+from app.collect.visitor import Guest, Headers, Networks
+from app.consent import nowhere
 from app.errors import ClicktrailError, Forbidden, Unauthorized, Unavailable
 from app.inbox.room import SHORT
 from app.inbox.sqlite import Inbox
 from app.model import Event, Record, Refusal, Rejected, Scope
+from app.salt import Salts
 from app.workspaces import Snapshots, Workspace, digest
 
 Message = MutableMapping[str, Any]
@@ -53,6 +55,8 @@ class Doors:
         snapshots: Snapshots,
         outcomes: Outcomes,
         clock: Callable[[], int],
+        salts: Salts,
+        country_of: Callable[[str], str] = nowhere,
         trusted: Networks = (),
         country_header: bytes = b"",
         public_url: str = "",
@@ -61,6 +65,8 @@ class Doors:
         self.snapshots = snapshots
         self.outcomes = outcomes
         self.clock = clock
+        self.salts = salts
+        self.country_of = country_of  # asked where the address that the pipeline would look up is not kept
         self.trusted = trusted
         self.country_header = country_header
         self.public_url = public_url
@@ -108,6 +114,23 @@ class Doors:
         if found[2] not in ("server", "admin"):
             raise Forbidden("scope_missing", f"this needs a key of scope server; yours is {found[2]}")
         return self._keys_of.workspaces[found[1]]
+
+    def guest(
+        self, scope: ASGIScope, headers: Headers, workspace: Workspace | None, *, denied: bool, fresh: bytes
+    ) -> Guest:
+        """Who this visitor is, as the workspace wants visitors to be told apart."""
+        now, local = self.clock(), visitor.is_local(headers, scope["scheme"])
+        if workspace is None and not denied:
+            return visitor.known(headers, now=now)  # it may be one that sets no cookies
+        if workspace is None or denied or workspace.settings.visitors == "cookies":
+            return visitor.guest(headers, denied=denied, now=now, fresh=fresh, local=local)
+        return visitor.daily(
+            headers,
+            workspace=workspace.id,
+            address=visitor.whole_address(peer(scope), headers, self.trusted),
+            salt=self.salts.of(now),
+            local=local,
+        )
 
     def country(self, headers: Headers, *, peer: str) -> str:
         """What a trusted proxy says of the visitor's country; "" when none does."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.collect import bodies, parse, query
+from app.collect import bodies, consent, parse, query
 from app.collect.door import (
     ASGIScope,
     Doors,
@@ -42,9 +42,8 @@ async def events(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) -
         if (short := crowded(bad)) and not good:
             raise short
         for index, rejected in bad:
-            doors.refuse(
-                rejected, door="api", workspace=workspace.id, id_=id_of(told[index]), said=told[index]
-            )
+            said = _shown(told[index], workspace)
+            doors.refuse(rejected, door="api", workspace=workspace.id, id_=id_of(told[index]), said=said)
         body = report(len(good), told, bad)
         if good:
             position = await doors.inbox.append([encode(event) for event in good])
@@ -84,13 +83,27 @@ def _judged(
         outcome: Event | Rejected = NOT_OBJECT
         if isinstance(said, Mapping):
             number, _ = entropy()
-            arrival = Arrival(door="api", received_at=now, no=number, public=False, workspace=workspace)
+            arrival = Arrival(
+                door="api",
+                received_at=now,
+                no=number,
+                public=False,
+                workspace=workspace,
+                country_of=doors.country_of,
+            )
             outcome = doors.fitting(parse.event(said, arrival))
         if isinstance(outcome, Rejected):
             bad.append((index, outcome))
         else:
             good.append(outcome)
     return good, bad
+
+
+def _shown(said: object, workspace: Workspace) -> object:
+    """What may be kept of a refused event."""
+    if not isinstance(said, Mapping):
+        return said
+    return consent.Said(said.get("consent")).shown(said, workspace.settings)
 
 
 NOT_OBJECT = Rejected("not_object", "an event is an object of fields", "events")

@@ -27,8 +27,9 @@ _BEACON = {
     },
 }
 _OPEN: list[dict[str, list[str]]] = []  # these take their key, if any, from the request's own fields
-_PIXEL = "k e id c a p ct_click g tx v cur u vid url r t consent gdpr gdpr_consent gpp cb".split()
-_POSTBACK = "key click_id goal status value payout currency txid event_id return".split()
+_CONSENT = "consent gdpr gdpr_consent gpp gpp_sid us_privacy".split()
+_PIXEL = [*"k e id c a p ct_click g tx v cur u vid url r t cb".split(), *_CONSENT]
+_POSTBACK = "key click_id goal status value payout currency txid event_id consent return".split()
 _JSON_ERRORS = {
     "s400": "not JSON, too deep, or of another shape",
     "s413": "too large, or too many events",
@@ -74,6 +75,14 @@ OPERATIONS: dict[str, Any] = {
                 s404="no version that was ever served here",
                 s405="GET or HEAD",
             ),
+        }
+    },
+    "/.well-known/gpc.json": {
+        "get": {
+            "tags": ["doors"],
+            "summary": "Global Privacy Control is honoured",
+            "security": _OPEN,
+            "responses": _responses(s200="that it is, and since when", s405="GET or HEAD"),
         }
     },
     "/p.gif": {

@@ -5,12 +5,13 @@ fields are ignored. What the door itself knows of the request stands in an `Arri
 randomness; the same fields and arrival always give the same event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from app import consent as consents
 from app.campaigns.clickid import LENGTH, read_click_id
 from app.collect import consent, fields
 from app.collect.fields import Bad
@@ -97,7 +98,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ip: str = ""
     user_agent: str | None = None
     country: str = ""
-    gpc: bool = False
+    signals: tuple[str, ...] = ()  # what headers say of consent
+    country_of: Callable[[str], str] = consents.nowhere
     sent_at: object = None
     hints: tuple[str, ...] = ()
 
@@ -149,22 +151,23 @@ def _completed(found: dict[str, Any], stated: object, arrival: Arrival) -> Event
     ip = arrival.ip
     if "ip" in found:
         ip = consent.truncated(found.pop("ip"))
-    default, number_ = "granted", 0
-    if workspace is not None:
-        default, number_ = workspace.settings.consent_default, workspace.id
-    agreed = consent.resolved(found.pop("consent", None), default=default, gpc=arrival.gpc)
-    cookie_id = arrival.cookie_id
-    if agreed and agreed.get("measure") is False:
-        consent.forget(found)
-        cookie_id = ""
-    return Event(
+    policy, number_ = (workspace.settings, workspace.id) if workspace is not None else (None, 0)
+    agreed = consents.resolved(
+        found.pop("consent", None),
+        policy,
+        signals=arrival.signals,
+        speaker=consents.SPEAKERS.get(arrival.door, "api"),
+    )
+    if consents.denied(agreed):
+        found.pop("click_id", None)  # nor may the event be numbered by it
+    event = Event(
         workspace=number_,
         door=arrival.door,
         received_at=arrival.received_at,
         occurred_at=occurred_at,
         stated_at=stated_at,
         no=_no(found, number_, arrival),
-        cookie_id=cookie_id,
+        cookie_id=arrival.cookie_id,
         ip=ip,
         user_agent=found.pop("user_agent") if "user_agent" in found else arrival.user_agent,
         country=found.pop("country").upper() if "country" in found else arrival.country,
@@ -173,6 +176,7 @@ def _completed(found: dict[str, Any], stated: object, arrival: Arrival) -> Event
         key_digest=arrival.key_digest,
         **found,
     )
+    return consents.kept(event, policy, arrival.country_of)
 
 
 def _put_kind(found: dict[str, Any], arrival: Arrival) -> None:

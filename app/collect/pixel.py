@@ -22,7 +22,6 @@ NAMES = {
     "tx": "order_id", "v": "value", "cur": "currency", "u": "user_id", "vid": "visitor_id", "url": "url",
     "r": "referrer", "t": "occurred_at", "e": "kind",
 }  # fmt: skip
-CONSENT = frozenset(("consent", "gdpr", "gdpr_consent", "gpp"))
 LONGEST = 16_384
 
 _HEADERS = [
@@ -59,7 +58,9 @@ async def pixel(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) ->
     if isinstance(outcome, Event):
         verdict = await _store(doors, outcome)
     else:
-        doors.refuse(outcome, door="pixel", workspace=number, id_=said.get("id", ""), said=said)
+        policy = owner.settings if isinstance(owner, Workspace) else None
+        shown = _consent(said, headers).shown(said, policy)
+        doors.refuse(outcome, door="pixel", workspace=number, id_=said.get("id", ""), said=shown)
         verdict = (b"x-clicktrail", b"rejected; reason=" + outcome.code.encode())
     await reply(send, verdict, guest.header)
 
@@ -98,14 +99,10 @@ def _read(
     if word and word not in KINDS:
         fields["kind"], goal = parse.kind_of_goal(word, workspace)
         fields.setdefault("goal", goal)
-    if not CONSENT.isdisjoint(said):
-        fields["consent"] = consent.of_parameters(said)
-    gpc = headers.get(b"sec-gpc") == b"1"
-    default = workspace.settings.consent_default if workspace is not None else "granted"
-    denied = consent.denied(fields.get("consent"), default)
-    guest = visitor.guest(
-        headers, denied=denied, now=now, fresh=fresh, local=visitor.is_local(headers, scope["scheme"])
-    )
+    told = _consent(said, headers)
+    fields["consent"] = told.consent
+    denied = told.denied(workspace.settings if workspace is not None else None)
+    guest = doors.guest(scope, headers, workspace, denied=denied, fresh=fresh)
     host = peer(scope)
     return guest, parse.event(
         fields,
@@ -119,7 +116,13 @@ def _read(
             ip=visitor.address(host, headers, doors.trusted),
             user_agent=visitor.user_agent(headers),
             country=doors.country(headers, peer=host),
-            gpc=gpc,
+            signals=told.signals,
+            country_of=doors.country_of,
             hints=visitor.hints(headers, scope["method"]),
         ),
     )
+
+
+def _consent(said: dict[str, str], headers: visitor.Headers) -> consent.Said:
+    stated = None if consent.PARAMETERS.isdisjoint(said) else consent.of_parameters(said)
+    return consent.Said(stated, visitor.signals(headers))

@@ -8,7 +8,7 @@ status (how networks approve and reject) takes effect on the sale it names.
 from collections.abc import Mapping
 
 from app.campaigns.clickid import read_click_id
-from app.collect import bodies, fields, parse, query
+from app.collect import bodies, consent, fields, parse, query
 from app.collect.door import (
     ASGIScope,
     Doors,
@@ -56,7 +56,8 @@ async def postback(doors: Doors, scope: ASGIScope, receive: Receive, send: Send)
         )
         outcome = read(said, arrival, workspace)
         if isinstance(outcome, Rejected):
-            doors.refuse(outcome, door="postback", workspace=workspace.id, said=said)
+            shown = consent.Said(_choice(said)).shown(said, workspace.settings)
+            doors.refuse(outcome, door="postback", workspace=workspace.id, said=shown)
             raise InvalidInput(outcome.code, outcome.message, field=outcome.field)
         if outcome[0].kind in doors.inbox.room.refused:
             raise doors.inbox.room.error()
@@ -84,12 +85,13 @@ def read(said: Mapping[str, str], arrival: Arrival, workspace: Workspace) -> lis
     told: dict[str, object] = {ours: said[name] for name, ours in NAMES.items() if said.get(name)}
     kind, goal = parse.kind_of_goal(said["goal"], workspace) if said.get("goal") else ("sale", "")
     told |= {"kind": kind, "goal": goal, "subs": {name: said[name] for name in SUBS if said.get(name)}}
+    told["consent"] = _choice(said)
     found = parse.event(told, arrival)
     if isinstance(found, Rejected):
         theirs = next((name for name, ours in NAMES.items() if ours == found.field), found.field)
         return Rejected(found.code, found.message, theirs)
-    if found.click_id:
-        click = read_click_id(found.click_id, workspace.secret)
+    if said.get("click_id"):  # without consent it is not kept, and must be right all the same
+        click = read_click_id(said["click_id"], workspace.secret)
         if click is None or click.workspace != workspace.id:
             return Rejected("click_id_unknown", "is not a click id of this workspace", "click_id")
     elif not found.order_id:
@@ -99,6 +101,11 @@ def read(said: Mapping[str, str], arrival: Arrival, workspace: Workspace) -> lis
     changed = {"kind": "status", "order_id": found.order_id, "status": found.status}
     change = parse.event(changed, arrival.numbered(arrival.no ^ 1))
     return [found, change] if isinstance(change, Event) else change
+
+
+def _choice(said: Mapping[str, str]) -> str | None:
+    """consent=0|1, for networks of workspaces where silence denies."""
+    return said["consent"] if said.get("consent") in ("0", "1") else None
 
 
 def _form(body: bytes) -> dict[str, str]:

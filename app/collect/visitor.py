@@ -1,16 +1,19 @@
 """Who is at the door: the `ct_id` cookie, the address, and what the request says of itself. Pure.
 
 The cookie is set once, with its birth time inside, and never extended. Browsers drop it in third-party
-contexts, so there it is neither believed nor set (the tag's own readable id is for that).
+contexts, so there it is neither believed nor set (the tag's own readable id is for that). Without cookies
+(`visitors: daily`) a visitor is who comes from one address with one browser to one site on one day.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import NamedTuple
 
-from app.collect.consent import truncated
+from app.collect.consent import parsed, truncated
+from app.consent import DAILY, DNT, GPC
 from app.model import SECOND
 
 Headers = Mapping[bytes, bytes]
@@ -47,23 +50,54 @@ NOBODY = Guest("", None)
 
 def guest(headers: Headers, *, denied: bool, now: int, fresh: bytes, local: bool) -> Guest:
     """The visitor by cookie. `fresh`: 16 random bytes for a new one; `local`: plain http on localhost."""
-    cookie = headers.get(b"cookie")
-    if cookie is not None and len(cookie) > LONGEST_COOKIE:
-        cookie = None
     if denied:
-        present = cookie is not None and b"ct_id=" in cookie
-        return Guest("", _header("", 0, local=local)) if present else NOBODY
-    if not first_party(headers):
-        return NOBODY
-    seconds = now // SECOND
-    if cookie is not None:
-        found = _COOKIE.search(cookie)
-        if found is not None:
-            born = int(found[1][:8], 16)
-            if seconds - MAX_AGE < born <= seconds + 60:
-                return Guest(found[1].decode(), None)
-    value = f"{seconds:08x}.{fresh.hex()}"
+        return ended(headers, local=local)
+    found = known(headers, now=now)
+    if found.id or not first_party(headers):
+        return found
+    value = f"{now // SECOND:08x}.{fresh.hex()}"
     return Guest(value, _header(value, MAX_AGE, local=local))
+
+
+def known(headers: Headers, *, now: int) -> Guest:
+    """The visitor whose cookie is there and may be believed; else nobody. None is set."""
+    found = _COOKIE.search(_cookies(headers)) if first_party(headers) else None
+    if found is None or not now // SECOND - MAX_AGE < int(found[1][:8], 16) <= now // SECOND + 60:
+        return NOBODY
+    return Guest(found[1].decode(), None)
+
+
+def ended(headers: Headers, *, local: bool) -> Guest:
+    """Nobody; a cookie that is there is expired."""
+    return Guest("", _header("", 0, local=local)) if b"ct_id=" in _cookies(headers) else NOBODY
+
+
+def _cookies(headers: Headers) -> bytes:
+    found = headers.get(b"cookie", b"")
+    return found if len(found) <= LONGEST_COOKIE else b""
+
+
+def daily(headers: Headers, *, workspace: int, address: str, salt: bytes, local: bool) -> Guest:
+    """The visitor of a day, who keeps nothing: a cookie of before is expired. `address` is whole.
+
+    The site is the host that was asked, so that a link's click and its landing are one visitor's; in pages of
+    other sites that site, or visitors could be followed from one to the next.
+    """
+    nobody = ended(headers, local=local)
+    host = headers.get(b"host", b"")
+    if not first_party(headers):
+        host = _host(headers.get(b"origin") or headers.get(b"referer", b""))
+    found = parsed(address)
+    if not (salt and host and found):
+        return nobody  # nothing tells this visitor from all others
+    site = host.lower().removeprefix(b"www.")
+    parts = (str(workspace).encode(), site, found.packed, headers.get(b"user-agent", b""))
+    text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return nobody._replace(id=DAILY + hashlib.blake2b(text, key=salt, digest_size=16).hexdigest())
+
+
+def _host(url: bytes) -> bytes:
+    return url.partition(b"://")[2].partition(b"/")[0].rpartition(b"@")[2]
 
 
 def first_party(headers: Headers) -> bool:
@@ -84,6 +118,12 @@ def _is_local(host: bytes) -> bool:
 def _header(value: str, age: int, *, local: bool) -> bytes:
     secure = "" if local else "; Secure"
     return f"ct_id={value}; Max-Age={age}; Path=/; HttpOnly; SameSite=Lax{secure}".encode()
+
+
+def signals(headers: Headers) -> tuple[str, ...]:
+    """What the browser says that its owner wants: Global Privacy Control, Do Not Track."""
+    gpc, dnt = headers.get(b"sec-gpc") == b"1", headers.get(b"dnt") == b"1"
+    return (*((GPC,) if gpc else ()), *((DNT,) if dnt else ())) if gpc or dnt else ()
 
 
 def hints(headers: Headers, method: str) -> tuple[str, ...]:
@@ -114,13 +154,18 @@ def _agent(raw: bytes) -> tuple[str, bool]:
 
 
 def address(peer: str, headers: Headers, trusted: Networks) -> str:
-    """The truncated address of the visitor; X-Forwarded-For is believed from trusted proxies only."""
+    """The truncated address of the visitor: the only one that may be written."""
+    return truncated(whole_address(peer, headers, trusted))
+
+
+def whole_address(peer: str, headers: Headers, trusted: Networks) -> str:
+    """The visitor's address, for this moment only; X-Forwarded-For is believed from trusted proxies alone."""
     if trusted and believed(peer, trusted):
         for hop in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")[-20:]):
             hop = hop.strip()
             if hop and not believed(hop, trusted):
-                return truncated(hop)
-    return truncated(peer)
+                return hop
+    return peer
 
 
 def believed(peer: str, trusted: Networks) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from app.consent import denied
 from app.model import (
     DOORS,
     FLAGS,
@@ -194,7 +195,7 @@ def event_row(item: Item, ids: tuple[int, int, int, int]) -> tuple[object, ...]:
         item.workspace, KINDS[e.kind], e.occurred_at, e.no, e.received_at, item.visitor, item.flags,
         DOORS[e.door], int(item.billable), *ids, item.country, item.device, int(item.direct),
         item.source, item.medium, e.ad_group, e.creative, e.placement, e.keyword,
-        item.visitor_id, "" if denied(e) else e.user_id, e.click_id, details(e, ids),
+        item.visitor_id, e.user_id, e.click_id, details(e, ids),
         item.quality,
     )  # fmt: skip
 
@@ -208,7 +209,7 @@ def sighting_row(item: Item, ids: tuple[int, int, int, int], goal_id: int) -> tu
         item.workspace, item.conversion, e.no, KINDS[e.kind], goal_id, DOORS[e.door], e.occurred_at,
         e.received_at, e.id, e.order_id, e.store, e.value, e.currency, e.tax, e.shipping, e.cost_of_goods,
         e.payout, e.status, item.flags, None if e.new_customer is None else int(e.new_customer),
-        item.visitor, item.country, item.device, *ids, int(denied(e)), e.click_id, e.lead_id,
+        item.visitor, item.country, item.device, *ids, int(denied(e.consent)), e.click_id, e.lead_id,
         _json([node for node, _ in item.nodes]).decode(), _json(clicks).decode(), details(e, ids),
     )  # fmt: skip
 
@@ -222,10 +223,6 @@ def adjustment_row(item: Item) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def denied(event: Event) -> bool:
-    return event.consent.get("measure") is False
-
-
 #: What is kept of an event beside its columns, and under which name.
 DETAILS = (
     "url", "referrer", "title", "utm", "subs", "click_ids", "segment", "properties", "consent", "ip",
@@ -233,18 +230,17 @@ DETAILS = (
 )  # fmt: skip
 
 _BULKY = frozenset({"user_agent", "user_id"})  # of no use there, or a column already
-_PERSONAL = frozenset({"email", "phone", "user_id", "click_ids", "ip", "user_agent"})
 
 #: Slugs are kept here only where they could not be registered.
 _SLUGS = ("channel", "campaign", "ad", "partner")
 
 
 def details(event: Event, ids: tuple[int, int, int, int]) -> str:
-    """The rest of an event as JSON, without what is empty; nothing personal where consent was denied.
+    """The rest of an event as JSON, without what is empty.
 
     Traffic leaves the user agent out: its verdicts (bot, device) are columns, and it would be half the row.
     """
-    left_out = _PERSONAL if denied(event) else _BULKY if event.kind in TRAFFIC else frozenset()
+    left_out = _BULKY if event.kind in TRAFFIC else frozenset()
     found = {name: value for name in DETAILS if name not in left_out and (value := getattr(event, name))}
     for name, id_ in zip(_SLUGS, ids, strict=True):
         if not id_ and (slug := getattr(event, name)):

@@ -157,6 +157,9 @@ def load(connection: Connection, version: int) -> Names:
             matches=tuple(matches.get(id_, ())),
             ignored_referrers=tuple(chosen.ignored_referrers),
             lead_count=chosen.lead_count,
+            consent_default=chosen.consent_default,
+            dnt=chosen.dnt,
+            visitors=chosen.visitors,
         )
     k = t.keys.c
     for digest, workspace, scope in connection.execute(

@@ -1,4 +1,4 @@
-"""What the steps know about the world: robots, devices, channels, keys. Pure."""
+"""What the steps know about the world: channels, hosts, keys. Pure."""
 
 import hashlib
 import re
@@ -7,17 +7,9 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
-from crawleruseragents import is_crawler
 
-from app.model import DEVICES, FLAGS, HALF_HOUR, Event, number
-
-#: What crawler-user-agents misses: no user agent at all, and HTTP libraries that give a bare name.
-BARE_AGENTS = frozenset({"", "-", "node", "axios", "okhttp", "java", "ruby", "undici", "got", "null"})
-
-TABLET = re.compile(r"ipad|tablet|kindle|silk/|playbook|android(?!.*mobile)", re.IGNORECASE)
-MOBILE = re.compile(r"mobi|iphone|ipod|android|windows phone|opera mini", re.IGNORECASE)
-DESKTOP = re.compile(r"windows nt|macintosh|x11|cros |linux x86_64|linux i686", re.IGNORECASE)
-SCREENLESS = re.compile(r"smart-?tv|smarttv|appletv|googletv|hbbtv|roku|playstation|xbox", re.IGNORECASE)
+from app.agents import is_bot
+from app.model import FLAGS, HALF_HOUR, Event, number
 
 #: Hosts a buyer comes back from after paying. They sent nobody.
 PAYMENT_HOSTS = frozenset(
@@ -64,27 +56,6 @@ CLICK_CHANNELS: dict[str, str] = {
     "li_fat_id": "paid_social", "rdt_cid": "paid_social", "epik": "paid_social", "sccid": "paid_social",
     "irclid": "affiliate", "cjevent": "affiliate", "awc": "affiliate",
 }  # fmt: skip
-
-
-@lru_cache(maxsize=20_000)
-def is_bot(user_agent: str) -> bool:
-    """True for a declared robot, or for what no browser sends."""
-    plain = user_agent.strip()
-    return plain.casefold() in BARE_AGENTS or bool(is_crawler(plain))
-
-
-@lru_cache(maxsize=20_000)
-def device(user_agent: str) -> int:
-    """model.DEVICES of a user agent; 0 when there is none."""
-    if not user_agent:
-        return 0
-    if SCREENLESS.search(user_agent):
-        return DEVICES["other"]
-    if TABLET.search(user_agent):
-        return DEVICES["tablet"]
-    if MOBILE.search(user_agent):
-        return DEVICES["mobile"]
-    return DEVICES["desktop"] if DESKTOP.search(user_agent) else DEVICES["other"]
 
 
 @lru_cache(maxsize=5_000)

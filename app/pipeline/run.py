@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 from sqlalchemy import Connection, Engine, exc, select, update
 
-from app import db, tables
+from app import consent, db, tables
 from app.events import relational as event_store
 from app.inbox.records import Slice
 from app.model import KINDS, RESULTS, TRAFFIC, Event, Record, Refusal, Rejected
@@ -167,6 +167,8 @@ def _poison_row(payload: bytes, now: int, code: str) -> dict[str, object]:
         }  # fmt: skip
     if isinstance(record, Refusal):
         return store.refused_row(record)
+    if record.key_digest or consent.denied(record.consent):  # it may have failed before any step looked at it
+        record = consent.impersonal(record, consent.nowhere)
     return _quarantined(record, Rejected("poison", f"storing it failed: {code}"), now)
 
 
@@ -221,7 +223,7 @@ class _Batch:
             item = Item(event, key=key)
             refusal = refine(item, known)
             if refusal is not None:
-                row = _quarantined(event, refusal, self.now, item.workspace)
+                row = _quarantined(item.event, refusal, self.now, item.workspace)
                 self.facts.rejected.append(row)
                 conflict = refusal.code == "id_conflict"
                 self._outcome(file, sequence, "id_conflict" if conflict else "quarantined")

@@ -12,6 +12,8 @@ from functools import lru_cache
 import tldextract
 from msgspec import structs
 
+from app import consent
+from app.agents import device
 from app.campaigns.clickid import ClickId, read_click_id
 from app.identity.rules import is_junk
 from app.model import (
@@ -54,6 +56,9 @@ class View:
     matches: tuple[Match, ...] = ()
     ignored_referrers: tuple[str, ...] = ()
     lead_count: str = "once_per_person"
+    consent_default: str = "granted"
+    dnt: str = "ignore"
+    visitors: str = "cookies"
 
 
 @dataclass(slots=True)
@@ -103,6 +108,7 @@ def drop_unknown_key(item: Item, known: Known) -> Rejected | None:
     if item.event.key_digest:
         workspace, scope = known.keys.get(item.event.key_digest, (0, "read"))
         if scope not in ("public", "admin"):
+            item.event = consent.impersonal(item.event, known.country_of)  # nobody's: nobody has consent
             return Rejected("key_unknown", "no public key of this name exists")
         item.workspace = workspace
         # Its door did not know whose it was, and an event's number is its workspace's.
@@ -110,8 +116,19 @@ def drop_unknown_key(item: Item, known: Known) -> Rejected | None:
         item.event = structs.replace(item.event, workspace=workspace, no=no, key_digest="")
     item.view = known.workspaces.get(item.workspace)
     if item.view is None:
+        item.event = consent.impersonal(item.event, known.country_of)
         return Rejected("workspace_unknown", "the workspace was archived")
     return None
+
+
+def put_consent(item: Item, known: Known) -> None:
+    """What may be kept of the event, whatever its door knew of the workspace that it is of."""
+    event, view = item.event, item.view
+    assert view is not None
+    agreed = consent.resolved(event.consent, view, speaker=consent.SPEAKERS.get(event.door, "api"))
+    if agreed != event.consent:
+        event = structs.replace(event, consent=agreed)
+    item.event = consent.kept(event, view, known.country_of)
 
 
 def drop_repeats(item: Item, known: Known) -> Rejected | None:
@@ -167,13 +184,11 @@ def put_click(item: Item, known: Known) -> None:
 
 
 def put_identity(item: Item, known: Known) -> None:
-    """The identity nodes of the event, the believed one first; none where consent was denied."""
+    """The identity nodes of the event, the believed one first. Only a door knows a visitor of a day."""
     event = item.event
-    if event.consent.get("measure") is False:
-        return
     told = (
         ("visitor", event.cookie_id),
-        ("visitor", event.visitor_id),
+        ("visitor", "" if consent.is_daily(event.visitor_id) else event.visitor_id),
         ("user", event.user_id),
         ("email", event.email.get("meta", "")),
         ("phone", event.phone.get("meta", "")),
@@ -246,7 +261,7 @@ def put_place(item: Item, known: Known) -> None:
 
 
 def put_device(item: Item, known: Known) -> None:
-    item.device = rules.device(item.event.user_agent or "")
+    item.device = device(item.event.user_agent or "")
 
 
 def flag_invalid(item: Item, known: Known) -> None:
@@ -262,6 +277,7 @@ def put_billable(item: Item, known: Known) -> None:
 
 STEPS: tuple[Callable[[Item, Known], Rejected | None], ...] = (
     drop_unknown_key,
+    put_consent,
     drop_repeats,
     drop_aimless_adjustments,
     put_conversion,

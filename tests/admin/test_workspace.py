@@ -34,7 +34,7 @@ async def test_every_field_can_be_changed_and_comes_back(admin: httpx.AsyncClien
     wanted = {
         "name": "Butikken", "timezone": "Asia/Tehran", "reporting_currency": "IRR", "week_start": "saturday",
         "origins": ["https://shop.example"], "hosts": ["go.shop.example"], "browser_sales": "approved",
-        "consent_default": "denied", "billing_model": "first_click",
+        "consent_default": "denied", "dnt": "deny", "visitors": "daily", "billing_model": "first_click",
         "windows": {"click": 7, "visit": 1.5, "impression": 0}, "billing_window": 45,
         "tier_rule": "all_kinds",
         "direct": "count", "collapse": True, "reset_after_conversion": True, "first_conversion_only": True,

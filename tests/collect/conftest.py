@@ -19,6 +19,7 @@ from app.collect.postback import postback
 from app.collect.receipts import Outcomes
 from app.inbox.sqlite import Inbox, Queue
 from app.model import Event, Record, Refusal
+from app.salt import Salts
 from app.workspaces import Ad, Campaign, Snapshot, Snapshots, Workspace, WorkspaceSettings, digest
 from tests import engines
 
@@ -185,7 +186,9 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
         clock=lambda: time.time_ns() // 1000,
     )
     engine = engines.connect(tmp_path)
-    doors = Doors(inbox=inbox, snapshots=snapshots, outcomes=Outcomes(engine), clock=clock)
+    doors = Doors(
+        inbox=inbox, snapshots=snapshots, outcomes=Outcomes(engine), clock=clock, salts=Salts(tmp_path)
+    )
     queue = Queue(tmp_path / "inbox")
     await inbox.start()
     yield Front(doors, queue, clock, engine)

@@ -227,6 +227,14 @@ async def test_an_event_without_consent_gives_its_whole_beacon_no_cookie(front: 
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("empty", [None, ""])
+async def test_an_event_that_leaves_consent_empty_takes_back_no_denial(front: Front, empty: Any) -> None:
+    body = {"k": PUBLIC, "events": [{"kind": "visit", "consent": empty, "visitor_id": "v"}]}
+    await front.post("/collect", {**body, "context": {"consent": {"measure": False}}})
+    (event,) = await front.events()
+    assert (event.visitor_id, event.consent["measure"]) == ("", False)
+
+
 @pytest.mark.parametrize("key, status", [(None, 401), ("ct_pub_none", 401), (SERVER, 403), (7, 401)])
 async def test_the_beacon_wants_a_public_key(front: Front, key: object, status: int) -> None:
     answer = await front.post("/collect", {"k": key, "events": [GOOD]})

@@ -216,9 +216,11 @@ def test_without_consent_no_identifier_is_kept() -> None:
 
 def test_global_privacy_control_measures_and_never_shares() -> None:
     event = good(
-        msgspec.structs.replace(BROWSER, gpc=True), consent={"measure": True, "ads": True}, user_id="u"
+        msgspec.structs.replace(BROWSER, signals=("gpc",)),
+        consent={"measure": True, "ads": True},
+        user_id="u",
     )
-    assert event.consent == {"measure": True, "ads": False, "gpc": True}
+    assert event.consent == {"measure": True, "ads": False, "source": "tag", "gpc": True}
     assert event.user_id == "u"
 
 

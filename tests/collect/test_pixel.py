@@ -131,7 +131,8 @@ async def test_where_consent_is_denied_by_default_silence_denies(front: Front) -
 async def test_gdpr_without_a_readable_string_is_no_consent(front: Front) -> None:
     await front.ask("GET", f"/p.gif?k={PUBLIC}&e=open&vid=v1&gdpr=1")
     (event,) = await front.events()
-    assert (event.consent, event.visitor_id) == ({"measure": False, "ads": False}, "")
+    assert event.consent == {"measure": False, "ads": False, "source": "tcf"}
+    assert event.visitor_id == ""
 
 
 async def test_a_flood_of_refusals_is_capped(front: Front) -> None:

@@ -19,6 +19,7 @@ from app.collect.click import click
 from app.collect.door import Doors
 from app.collect.pixel import GIF, pixel
 from app.model import Record
+from app.salt import Salts
 from app.workspaces import Ad, Campaign, Snapshot, Snapshots, Workspace, WorkspaceSettings, digest
 
 NOW = 1_790_000_000_000_000
@@ -88,7 +89,9 @@ class Doorstep:
         )
         keys = {digest("ct_pub_one"): (1, 1, "public")}
         snapshots.current = Snapshot(version=1, first=1, keys=keys, hosts={}, workspaces={1: house})
-        self.doors = Doors(inbox=Sink(), snapshots=snapshots, outcomes=None, clock=lambda: NOW)
+        self.doors = Doors(
+            inbox=Sink(), snapshots=snapshots, outcomes=None, clock=lambda: NOW, salts=Salts(Path("/nowhere"))
+        )
         self.loop = asyncio.new_event_loop()
 
     def check(self, data: bytes) -> None:

@@ -7,6 +7,7 @@ The addresses of visitors are among them (P2): what is on the disk is cut to the
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -140,8 +141,9 @@ def written(folder: Path) -> Iterator[tuple[str, bytes]]:
     engine = db.connect(engines.url(folder), pool=1)
     with db.reading(engine) as connection:
         for table in tables.metadata.sorted_tables:
-            rows: Sequence[object] = connection.execute(select(table)).all()
-            yield table.name, repr(rows).encode()
+            rows: Sequence[Any] = connection.execute(select(table)).all()
+            # As tuples: rows show long values of theirs cut in the middle.
+            yield table.name, repr([tuple(row) for row in rows]).encode()
     engine.dispose()
 
 

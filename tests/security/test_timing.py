@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from app import agents
 from app.campaigns.clickid import ClickId, make_click_id, read_click_id
 from app.collect import fields, hashing, visitor
 from app.collect.destinations import allowed, signed
@@ -175,8 +176,8 @@ PATTERNS = {
 #: What reads them, without its memory of what it has read before; and the most it is ever given.
 READERS: dict[str, tuple[Callable[[str], Any], int]] = {
     "user agent at the door": (lambda said: visitor._agent.__wrapped__(said.encode()[:400]), 400),
-    "user agent, robot?": (rules.is_bot.__wrapped__, 1000),
-    "user agent, device": (rules.device.__wrapped__, 1000),
+    "user agent, robot?": (agents.is_bot.__wrapped__, 1000),
+    "user agent, device": (agents.device.__wrapped__, 1000),
     "address of a page": (lambda said: _or_bad(fields.link, "https://a.example/?" + said), 2048),
     "address, scrubbed": (lambda said: hashing.scrubbed("https://a.example/40@" + said), 4096),
     "host of a referrer": (lambda said: rules.host.__wrapped__("https://a" + said), 2048),

@@ -6,6 +6,7 @@ database hold stays, and a successor starts a moment later.
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from app import worker
@@ -13,6 +14,8 @@ from app.collect.door import Doors
 from app.main import Application
 from app.model import DAY, HOUR
 from app.pipeline.run import Pipeline
+from app.salt import Salts
+from app.tag import script
 from app.workspaces import Snapshots
 from tests.simulation.disk import Disk, Inbox, Queue
 from tests.simulation.loop import World
@@ -21,6 +24,7 @@ from tests.simulation.store import Crash, Store
 CONFIRM_EVERY = 2.0  # seconds, as app.main
 JUMPS = (-DAY, -HOUR, HOUR, DAY, 1)
 BATCH = 64
+TAG = script.tag(script.NAME, script.COLLECT, kept=Path("nowhere"))
 
 
 class Machine:
@@ -67,8 +71,9 @@ class Web:
             snapshots=self.snapshots,
             outcomes=None,  # type: ignore[arg-type]
             clock=self.machine.clock,
+            salts=Salts(folder),
         )
-        self.application = Application(doors, None)  # type: ignore[arg-type]
+        self.application = Application(doors, None, TAG)  # type: ignore[arg-type]
         self.up = True
         self.run(self._confirm())
 

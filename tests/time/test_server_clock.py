@@ -15,7 +15,6 @@ from base64 import urlsafe_b64decode
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
@@ -26,48 +25,17 @@ from app import worker
 from app.model import DAY, HOUR, SECOND
 from app.pipeline.run import Pipeline
 from app.workspaces import Snapshots
-from tests.conftest import impossible
 from tests.faults.derived import differences
 from tests.faults.ledger import Damage, compare
 from tests.faults.load import Load, ask, request
 from tests.faults.processes import Service, readiness
 from tests.house import NOON, House
 from tests.simulation.disk import Disk, Queue
+from tests.time.conftest import Clock
 
-LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 JUMPS = ("+3600", "-3600", "-86400", "+0")
 ANSWERS = 120  # between two jumps
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
-
-
-@dataclass
-class Clock:
-    """The clock of a service's processes: seconds beside the truth, in a file that they read."""
-
-    file: Path
-
-    def set(self, offset: str) -> None:
-        fresh = self.file.with_suffix(".new")
-        fresh.write_text(offset + "\n")
-        fresh.replace(self.file)
-
-    def environment(self) -> dict[str, str]:
-        return {
-            "LD_PRELOAD": str(LIBRARIES[0]),
-            "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # its wait for a condition never ends under Python
-        }
-
-
-@pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    if not LIBRARIES:
-        impossible("libfaketime is not installed")
-    made = Clock(tmp_path / "clock")
-    made.set("+0")
-    return made
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from app.deps import now_us
 from app.inbox.queue import Queue
 from app.inbox.sqlite import Inbox
 from app.pipeline import store
-from app.worker import FRESHNESS, Context, countries, drain
+from app.places import countries
+from app.worker import FRESHNESS, Context, drain
 from app.workspaces import Snapshots
 from tests.house import House, event
 
