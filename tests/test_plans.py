@@ -94,6 +94,8 @@ HOT: tuple[tuple[str, Ask, str, str, str], ...] = (
      "people_person", "people_person"),
     ("what is linked to these?", lambda c, p: list(graph._edges(c, 1, p.visitors)), "edges",
      "PRIMARY KEY (workspace=? AND a=?)|edges_back", "edges_pkey|edges_back"),
+    ("which of these are kept apart?", lambda c, p: identity.kept_apart(c, 1, p.visitors), "unjoined",
+     PRIMARY, "unjoined_pkey"),
     ("which landings were theirs?", landings, "landings",
      "landings_visitor", "landings_visitor"),
     ("whose conversions are these no more?", saved, "conversion_nodes", "conversion_nodes_conversion",
