@@ -49,7 +49,8 @@ def unjoined(desk: Desk, page: UnjoinedPage, *, after: Key | None) -> tuple[list
             reason=page.reason, kind=page.kind, after=behind, limit=wanted,
         )  # fmt: skip
     if page.reason in ("", "junk") and len(found) < wanted:
-        seen = (int(first), str(text)) if section == JUNK else (0, "")
+        # A forged cursor may hold what no column does.
+        seen = (max(0, min(int(first), len(NODES))), str(text)) if section == JUNK else (0, "")
         found += reports.junk(
             desk.connection, desk.workspace, kind=page.kind, after=seen, limit=wanted - len(found)
         )

@@ -3,8 +3,7 @@
 Only reads, and only edges: what follows from them is rules.py's, who keeps it is store.py.
 """
 
-from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Connection, func, select, union_all
@@ -91,12 +90,8 @@ def _judge(
     }
     # Few have more edges than the limit; only of these is it asked what they lead to.
     many = [n for n in fresh if not found.lost[n] and found.degrees.get(n, 0) > limit]
-    kinds: dict[int, int] = {}
-    told: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for node, kind, _, other_kind, _ in _edges(connection, workspace, many):
-        kinds[node] = kind
-        told[node][other_kind] += 1
-    found.lost |= {node: refused(kinds[node], told[node], limit) for node in many}
+    judged = told(connection, workspace, many)
+    found.lost |= {node: refused(one.kind, one.kinds, limit) for node, one in judged.items()}
 
 
 def _kinds(connection: Connection, workspace: int, nodes: Iterable[int]) -> dict[int, int]:
@@ -156,17 +151,27 @@ def linked(connection: Connection, workspace: int) -> set[int]:
     return set(connection.scalars(both))
 
 
-def told(
-    connection: Connection, workspace: int, nodes: Sequence[int]
-) -> dict[int, tuple[dict[int, int], int]]:
-    """({kind: how many of it}, first seen) of what these nodes were told with, hubs included: for people."""
+@dataclass(slots=True)
+class Told:
+    """A node's kind, how many others of each kind it was told with, and since when."""
+
+    kind: int
+    kinds: dict[int, int]
+    first_seen: int
+
+
+def told(connection: Connection, workspace: int, nodes: Iterable[int]) -> dict[int, Told]:
+    """What these nodes were told with, whatever is lost; counted where the edges are."""
     e = edges.c
-    found: dict[int, tuple[dict[int, int], int]] = {}
-    for mine, other in ((e.a, e.b_kind), (e.b, e.a_kind)):
-        statement = select(mine, other, func.count(), func.min(e.first_seen)).where(
-            e.workspace == workspace, bulk.among(connection, mine, nodes)
-        )
-        for node, kind, count, first in connection.execute(_back(statement, mine).group_by(mine, other)):
-            kinds, earliest = found.get(node, ({}, first))
-            found[node] = (kinds | {kind: kinds.get(kind, 0) + count}, min(first, earliest))
+    found: dict[int, Told] = {}
+    for part in chunks(nodes):
+        for mine, own, other in ((e.a, e.a_kind, e.b_kind), (e.b, e.b_kind, e.a_kind)):
+            statement = select(mine, own, other, func.count(), func.min(e.first_seen)).where(
+                e.workspace == workspace, bulk.among(connection, mine, part)
+            )
+            rows = connection.execute(_back(statement, mine).group_by(mine, own, other))
+            for node, kind, of, count, first in rows:
+                one = found.setdefault(node, Told(kind, {}, first))
+                one.kinds[of] = one.kinds.get(of, 0) + count
+                one.first_seen = min(one.first_seen, first)
     return found

@@ -91,22 +91,22 @@ def unjoined(
         linked, number = after
         rows = rows.where(or_(c.linked < linked, (c.linked == linked) & (c.node > number)))
     found = connection.execute(rows.order_by(c.linked.desc(), c.node).limit(limit)).all()
-    told = graph.told(connection, workspace, [row.node for row in found])
-    values = _values(connection, workspace, {row.node: told.get(row.node, ({}, None))[1] for row in found})
+    told = graph.told(connection, workspace, (row.node for row in found))
+    seen = {row.node: told[row.node].first_seen if row.node in told else None for row in found}
+    values = _values(connection, workspace, seen)
     return [
         Unjoined(
             kind=KIND_NAMES.get(row.kind, ""),
             value=values.get(row.node),
             reason=REASON_NAMES[row.reason],
             linked=row.linked,
-            visitors=kinds.get(VISITOR, 0),
-            users=kinds.get(USER, 0),
+            visitors=told[row.node].kinds.get(VISITOR, 0) if row.node in told else 0,
+            users=told[row.node].kinds.get(USER, 0) if row.node in told else 0,
             events=None,
-            first_seen=first,
+            first_seen=seen[row.node],
             number=row.node,
         )
         for row in found
-        for kinds, first in (told.get(row.node, ({}, None)),)
     ]
 
 

@@ -5,7 +5,7 @@ its merge. Three rules keep strangers apart (docs/people.md; API.md, "Identity")
 
 - an identifier that would join more than `limit` others of one kind (a shop's own e-mail, a visitor id
   that stands in the page's source) loses its edges, and so does one that the operator blocked;
-- a device on which more than `limit` e-mail addresses or phones were told (a tablet at a fair) loses these;
+- a device or user told with more than `limit` e-mail addresses or phones (a tablet at a fair) loses these;
 - a device with two user ids joins nobody: its touches are each user's from first seen until the next's.
 """
 
@@ -77,10 +77,10 @@ def refused(kind: int, told: Mapping[int, int], limit: int) -> Kinds:
 
     Users of a device are not counted here: two are enough for `people` to part them.
     """
-    over = {other for other, count in told.items() if count > limit}
-    if kind != VISITOR:
-        return EVERY_KIND if over else NO_KIND
-    return EVERY_KIND if VISITOR in over else CONTACTS if over & CONTACTS else NO_KIND
+    over = {other for other, count in told.items() if count > limit and (kind, other) != (VISITOR, USER)}
+    if not over:
+        return NO_KIND
+    return CONTACTS if over <= CONTACTS and kind not in CONTACTS else EVERY_KIND
 
 
 def kept(

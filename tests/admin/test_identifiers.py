@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from app import db, tables
+from app.campaigns.paging import cursor_of
 from app.collect.hashing import emails
 from app.pipeline.run import Pipeline
 from tests import house as pipelines
@@ -68,6 +69,12 @@ async def test_it_says_since_when(busy: pipelines.House, admin: httpx.AsyncClien
     seen = {row["reason"]: row["first_seen"] for row in await listed(admin, "kind=user")}
     seen |= {row["reason"]: row["first_seen"] for row in await listed(admin, "kind=visitor")}
     assert seen == {"junk": "2026-09-21T14:13:19.999995Z", "shared_device": "2026-09-21T14:13:19.999999Z"}
+
+
+async def test_a_forged_cursor_is_an_empty_page_at_most(admin: httpx.AsyncClient) -> None:
+    for key in ((0, 2**63 - 1, -(2**63) + 1, ""), (1, 2**63 - 1, 0, "x"), (-7, -1, 0, "")):
+        answer = await admin.get(f"/v1/identifiers/unjoined?cursor={cursor_of(key)}")
+        assert (answer.status_code, answer.json()) == (200, {"items": [], "next_cursor": None})
 
 
 @pytest.mark.parametrize("reason, count", [("shared", 1), ("shared_device", 1), ("blocked", 0), ("junk", 2)])

@@ -48,6 +48,12 @@ def test_a_tablet_at_a_fair_loses_the_addresses_and_stays_its_users() -> None:
     assert persons([*addresses, ((1, V), (9, U), 0)], limit=3) == {always(1, 1), always(9, 1)}
 
 
+def test_an_agent_who_books_for_others_loses_their_addresses_and_keeps_the_devices() -> None:
+    others: list[Edge] = [((9, U), (20 + n, E), n) for n in range(4)]
+    devices: list[Edge] = [((n, V), (9, U), 0) for n in (1, 2)]
+    assert persons([*others, *devices], limit=3) == {always(n, 1) for n in (1, 2, 9)}
+
+
 def test_a_user_id_that_too_many_share_makes_no_device_a_shared_one() -> None:
     walk_in: list[Edge] = [((n, V), (9, U), 5) for n in range(1, 5)]
     found = persons([*walk_in, ((1, V), (8, U), 0)], limit=3)
