@@ -20,6 +20,7 @@ from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__, db, migrate, tables
+from app.identity import reports
 from app.inbox.room import NEEDED, Room, judged
 from app.inbox.segment import DAMAGED
 from app.model import SECOND, Record
@@ -32,6 +33,9 @@ UNSAFE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterf
 FORGETFUL = {"tmpfs", "ramfs"}
 MIB = 2**20
 CHECK_SECONDS = 20  # of looking for damage: all of a large database takes as long as reading it
+
+#: An identifier told with so many others is no shop's own address any more.
+CONSTANT = 1_000
 
 #: Settings of PostgreSQL by which a commit is on disk when it is said to be.
 SYNCED = ("fsync", "synchronous_commit", "full_page_writes")
@@ -244,6 +248,25 @@ def database(settings: Settings, now: int) -> Iterator[Finding]:
         yield Finding("warn", "database", behind)
 
 
+def identifiers(settings: Settings, _now: int) -> Iterator[Finding]:
+    """Identifiers that join nobody: a few are how people live, one that thousands share is a constant."""
+    if _missing(settings):
+        return
+    try:
+        with _looking(settings) as connection:
+            found, most = reports.totals(connection), reports.most_shared(connection)
+    except (SQLAlchemyError, RuntimeError):
+        return  # `database` says so
+    told = (
+        f"{found['shared']:,} are shared by too many, {found['shared_device']:,} devices have several users, "
+        f"{found['blocked']:,} are blocked; {found['junk']:,} times a stand-in such as null was sent instead"
+    )
+    if most >= CONSTANT:
+        told += f". One was told with {most:,} others: does a page or backend send a constant?"
+    where = "; GET /v1/identifiers/unjoined lists them" if any(found.values()) else ""
+    yield Finding("warn" if most >= CONSTANT else "good", "identifiers", told + where)
+
+
 def promises(settings: Settings, _now: int) -> Iterator[Finding]:
     """A PostgreSQL that says "committed" before it is on disk breaks our promise, whatever the inbox does."""
     if make_url(settings.database).get_backend_name() != "postgresql":
@@ -291,7 +314,8 @@ def port(settings: Settings, _now: int) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Settings, int], Iterator[Finding]], ...] = (
-    versions, folder, ground, disk, database, damage, promises, inbox, snapshot, secrets, port, clock,
+    versions, folder, ground, disk, database, damage, promises, inbox, snapshot, identifiers, secrets, port,
+    clock,
 )  # fmt: skip
 
 #: What a start says too, since nobody may ever ask the doctor.

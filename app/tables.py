@@ -6,7 +6,8 @@ workspace as days since 1970; NULL never stands in a key (0 or ''); money that i
 `_hi` and `_lo` (money.py). SQLite tables are STRICT.
 
     facts      events, sightings, adjustments, edges      appended by pipelines
-    derived    people, conversions, bookings, credits     replaced by the leader
+    derived    people, unjoined, conversions, bookings,
+               credits                                    replaced by the leader
     rollups    traffic_*, credit_*                        -old +new in the transaction that makes it
 """
 
@@ -481,6 +482,42 @@ people = table(
     whole("until"),
     whole("person"),
     Index("people_person", "workspace", "person"),
+    clustered=True,
+)
+
+#: Identifiers that do not join all they were told with, and why; kept by the leader beside `people`.
+unjoined = table(
+    "unjoined",
+    key("workspace"),
+    key("node"),
+    whole("kind", 0, SMALL),
+    whole("reason", 0, SMALL),  # identity.rules.REASONS
+    whole("linked"),  # how many others it was told with
+    clustered=True,
+)
+
+#: Identifiers that identify nobody because an operator said so.
+identifier_blocks = table(
+    "identifier_blocks",
+    serial(),
+    whole("workspace"),
+    whole("node"),
+    whole("kind", 0, SMALL),
+    text("value"),  # as sent; of an e-mail address or phone its hash
+    text("note"),
+    whole("created_at"),
+    maybe("archived_at"),
+    UniqueConstraint("workspace", "node"),
+)
+
+#: Values that identify nobody (identity.rules.junk), by the few names they have; counted by pipelines.
+junk = table(
+    "junk",
+    key("workspace"),
+    key("kind", SMALL),
+    Column("value", TEXT, primary_key=True),
+    whole("events"),
+    whole("first_seen"),
     clustered=True,
 )
 

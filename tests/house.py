@@ -24,7 +24,8 @@ NOON = 1_790_000_000_000_000  # 2026-09-21 13:33:20 UTC: a Monday
 FILE = b"0123456789abcdef"
 
 DERIVED = (
-    "events", "conversions", "bookings", "credits", "people", "traffic_days", "traffic_campaign_days",
+    "events", "conversions", "bookings", "credits", "people", "unjoined", "junk", "traffic_days",
+    "traffic_campaign_days",
     "traffic_places", "traffic_quarters", "credit_days", "credit_places",
 )  # fmt: skip
 

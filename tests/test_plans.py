@@ -19,6 +19,7 @@ from app.attribution import store as attribution
 from app.collect.receipts import Outcomes
 from app.conversions import store as conversions
 from app.events import months, relational, retention
+from app.identity import graph
 from app.identity import store as identity
 from app.inbox.records import Position
 from app.metrics import query, run
@@ -91,8 +92,10 @@ HOT: tuple[tuple[str, Ask, str, str, str], ...] = (
      "PRIMARY KEY (workspace=? AND node=?)", "people_pkey"),
     ("which nodes are theirs?", lambda c, p: identity._memberships(c, 1, p.visitors, by="person"), "people",
      "people_person", "people_person"),
-    ("what is linked to these?", lambda c, p: list(identity._edges(c, 1, p.visitors)), "edges",
+    ("what is linked to these?", lambda c, p: list(graph._edges(c, 1, p.visitors)), "edges",
      "PRIMARY KEY (workspace=? AND a=?)|edges_back", "edges_pkey|edges_back"),
+    ("which of these are kept apart?", lambda c, p: identity.kept_apart(c, 1, p.visitors), "unjoined",
+     PRIMARY, "unjoined_pkey"),
     ("which landings were theirs?", landings, "landings",
      "landings_visitor", "landings_visitor"),
     ("whose conversions are these no more?", saved, "conversion_nodes", "conversion_nodes_conversion",

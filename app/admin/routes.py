@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from app import deps, money
-from app.admin import keys, records, schemas, workspace
+from app.admin import identifiers, keys, records, schemas, workspace
 from app.campaigns import changes
 from app.campaigns.changes import Desk
 from app.campaigns.paging import Listed, Page, key_of
@@ -60,6 +60,37 @@ def read_key(desk: ReadingDesk, id: Id) -> schemas.KeyOut:
 @router.delete("/keys/{id}", status_code=204)
 def revoke_key(desk: ChangingDesk, id: Id) -> None:
     keys.revoke(desk, id)
+
+
+@router.get("/identifiers/unjoined")
+def list_unjoined(
+    desk: ReadingDesk, page: Annotated[schemas.UnjoinedPage, Query()]
+) -> Listed[schemas.UnjoinedOut]:
+    after = key_of(page.cursor, int, int, int, str)
+    items, cursor = identifiers.unjoined(desk, page, after=after)
+    return Listed(items=items, next_cursor=cursor)
+
+
+@router.post("/identifiers/blocks", status_code=201)
+def block_identifier(desk: ChangingDesk, body: schemas.NewBlock) -> schemas.BlockOut:
+    return identifiers.block(desk, body)
+
+
+@router.get("/identifiers/blocks")
+def list_blocks(desk: ReadingDesk, page: Annotated[schemas.BlockPage, Query()]) -> Listed[schemas.BlockOut]:
+    key = key_of(page.cursor, int)
+    items, cursor = identifiers.listed(desk, page, after=int(key[0]) if key else 0)
+    return Listed(items=items, next_cursor=cursor)
+
+
+@router.get("/identifiers/blocks/{id}")
+def read_block(desk: ReadingDesk, id: Id) -> schemas.BlockOut:
+    return identifiers.read(desk, id)
+
+
+@router.delete("/identifiers/blocks/{id}", status_code=204)
+def lift_block(desk: ChangingDesk, id: Id) -> None:
+    identifiers.lift(desk, id)
 
 
 @router.get("/audit-log")

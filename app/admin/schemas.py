@@ -128,6 +128,50 @@ class AuditOut(BaseModel):
     after: Any
 
 
+class UnjoinedPage(Page):
+    reason: Literal["", "shared", "shared_device", "blocked", "junk"] = ""
+    kind: Literal["", "visitor", "user", "email", "phone"] = ""
+
+
+class UnjoinedOut(BaseModel):
+    kind: str = Field(description="visitor, user, email or phone.")
+    value: str | None = Field(
+        description="As it was sent; of an e-mail address or phone its hash; null where no event has it now."
+    )
+    reason: str = Field(description="shared, shared_device, blocked or junk.")
+    linked: int = Field(description="How many other identifiers it was told with.")
+    visitors: int = Field(description="How many of these are visitors.")
+    users: int = Field(description="How many of these are users.")
+    events: int | None = Field(description="Of junk: how many events named it.")
+    first_seen: Moment | None = Field(description="Null: blocked, and not seen yet.")
+
+
+class NewBlock(Shape):
+    kind: Literal["visitor", "user", "email", "phone"]
+    value: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=500,
+            description="A visitor id or user id as it is sent; an e-mail address or phone, or its SHA-256.",
+        ),
+    ]
+    note: Name = ""
+
+
+class BlockPage(Page):
+    archived: bool = False
+
+
+class BlockOut(BaseModel):
+    id: int
+    kind: str
+    value: str = Field(description="Of an e-mail address or phone its hash.")
+    note: str
+    created_at: Moment
+    archived_at: Moment | None = Field(description="When it was lifted.")
+
+
 class RejectedPage(Page):
     kind: Literal["", "refused", "quarantined"] = ""
     code: Label = ""

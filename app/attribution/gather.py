@@ -16,7 +16,7 @@ from app.attribution.journeys import CLICK, NEVER, Bits, Ints, Journeys, Touches
 from app.attribution.ledger import Conversions
 from app.events.relational import JOURNEY, journeys, recorded
 from app.identity.rules import EVER
-from app.identity.store import Person, resolve
+from app.identity.store import BLOCKED, Person, kept_apart, resolve
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -45,8 +45,10 @@ def people(connection: Connection, workspace: int, conversions: Conversions) -> 
     every = np.array([node for nodes in conversions.nodes for node in nodes], dtype=np.int64)
     known = _memberships(connection, workspace, c.node, np.unique(every))
     node, first, times = np.unique(known[0], return_index=True, return_counts=True)
+    nobody = [n for n, why in kept_apart(connection, workspace, every.tolist()).items() if why == BLOCKED]
     simple = sizes == 1
-    simple[simple] &= ~np.isin(every[np.repeat(simple, sizes)], node[times > 1])
+    special = np.concatenate([node[times > 1], np.array(nobody, dtype=np.int64)])
+    simple[simple] &= ~np.isin(every[np.repeat(simple, sizes)], special)
     own = every[np.repeat(simple, sizes)]
 
     place = np.minimum(np.searchsorted(node, own), max(0, len(node) - 1))

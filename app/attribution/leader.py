@@ -7,7 +7,7 @@ the note that is read after both.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,9 @@ from app.attribution.store import due, setup
 from app.attribution.tasks import settle
 from app.conversions import store as conversions
 from app.conversions.rules import Conversion, fold, rated
+from app.identity import blocks
 from app.identity import store as identity
+from app.identity.graph import linked
 from app.model import HALF_HOUR, KINDS, SETBACKS
 from app.pricing.currencies import Rates, rates
 from app.telemetry import logger
@@ -123,7 +125,7 @@ def derive(
     settings = settings_of(row.settings)
     again = set(notes.conversions)
     if any(what == JOINING for what, _, _ in notes.settings):
-        notes.nodes |= identity.linked(connection, workspace)
+        notes.nodes |= linked(connection, workspace) | blocks.active(connection, workspace).keys()
     if notes.nodes:
         moved = identity.join(connection, workspace, notes.nodes, limit=settings.join_limit)
         again |= {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, moved)}
@@ -224,10 +226,12 @@ def _stand(connection: Connection, workspace: int, folded: Mapping[int, Conversi
             strict=True,
         )
     )
+    visitors = identity.kept_apart(connection, workspace, (c.visitor for c in candidates.values()))
+    nobody = {visitor for visitor, why in visitors.items() if why == identity.BLOCKED}
     groups: dict[tuple[object, ...], list[Conversion]] = defaultdict(list)
     bare = SETBACKS["test"] | SETBACKS["bot"]
     for c in candidates.values():
-        key = _group(c, counting.get(c.goal_id, "every"), persons[c.id].number)
+        key = _group(c, counting.get(c.goal_id, "every"), person=persons[c.id].number, nobody=nobody)
         if key and not c.setbacks & bare:
             groups[key].append(c)
     standing = {min(group, key=lambda c: (c.occurred_at, c.no)).id for group in groups.values()}
@@ -243,15 +247,15 @@ def _stand(connection: Connection, workspace: int, folded: Mapping[int, Conversi
     conversions.mark_due(connection, workspace, {id_: candidates[id_].occurred_at for id_ in changed})
 
 
-def _group(c: Conversion, counting: str, person: int) -> tuple[object, ...] | None:
-    """What makes two results one: None when nothing does."""
+def _group(c: Conversion, counting: str, *, person: int, nobody: Container[int]) -> tuple[object, ...] | None:
+    """What makes two results one: None when nothing does. `person` 0 and all of `nobody` are no one."""
     if c.kind == LEAD:
-        if counting == "once_per_person" and c.nodes:
+        if counting == "once_per_person" and person:
             return ("lead", person, c.goal_id)
         if counting == "once_per_click" and c.clicks:
             return ("lead", "click", c.clicks[0][0], c.goal_id)
         return None
-    if c.order_id or not c.visitor:
+    if c.order_id or not c.visitor or c.visitor in nobody:
         return None
     # Fixed buckets, so that which one stands cannot depend on which came first.
     return ("sale", c.visitor, c.goal_id, c.value, c.currency, c.occurred_at // HALF_HOUR)

@@ -4,18 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select, union_all
+from sqlalchemy import Connection, delete, select
 
-from app import bulk
-from app.identity.rules import EVER, USER, VISITOR, Membership, Neighbour, joins, people
-from app.tables import edges
+from app import bulk, tables
+from app.identity import blocks
+from app.identity.graph import Around, around, chunks
+from app.identity.rules import EVER, REASONS, Membership, people
 from app.tables import people as people_table
 
-#: How many ids one IN list may hold (SQLite's limit of variables is 32,766).
-CHUNK = 10_000
-
-#: A node with more edges than this joins nobody, whatever they are: it is not read out.
-HUB = 5_000
+SHARED, BLOCKED = REASONS["shared"], REASONS["blocked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +23,21 @@ class Person:
     members: tuple[tuple[int, int, int], ...]
 
 
-def chunks(values: Iterable[int]) -> Iterable[list[int]]:
-    """`values` without repeats, in lists short enough for one IN."""
-    whole = sorted(set(values))
-    for start in range(0, len(whole), CHUNK):
-        yield whole[start : start + CHUNK]
-
-
 def resolve(
     connection: Connection, workspace: int, asks: Sequence[tuple[int, Sequence[int]]]
 ) -> list[Person]:
     """For each ask (instant, nodes of a conversion) the person it is of, with all its nodes.
 
     A shared device among the nodes counts as the user who is named beside it, else as whoever held it at
-    that instant. Nodes that nothing links are persons by themselves.
+    that instant. Nodes that nothing links are persons by themselves. What the operator blocked is nobody;
+    what too many share says nothing where another node does.
     """
+    shut = kept_apart(connection, workspace, {node for _, nodes in asks for node in nodes})
     rows = _memberships(connection, workspace, {node for _, nodes in asks for node in nodes}, by="node")
     of_node: dict[int, list[Membership]] = defaultdict(list)
     for row in rows:
         of_node[row.node].append(row)
-    persons = [_persons(at, nodes, of_node) for at, nodes in asks]
+    persons = [_persons(at, _telling(nodes, shut, of_node), of_node) for at, nodes in asks]
     wanted = {p for found in persons for p in found}
     linked = {m.person for m in rows}
     members: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
@@ -60,6 +52,30 @@ def resolve(
     ]
 
 
+def kept_apart(connection: Connection, workspace: int, nodes: Iterable[int]) -> dict[int, int]:
+    """{node: its reason} of those among `nodes` that are SHARED or BLOCKED."""
+    c = tables.unjoined.c
+    return {
+        node: reason
+        for part in chunks(nodes)
+        for node, reason in connection.execute(
+            select(c.node, c.reason).where(
+                c.workspace == workspace,
+                bulk.among(connection, c.node, part),
+                c.reason.in_((SHARED, BLOCKED)),
+            )
+        )
+    }
+
+
+def _telling(
+    nodes: Sequence[int], shut: Mapping[int, int], of_node: Mapping[int, list[Membership]]
+) -> Sequence[int]:
+    """Those of a conversion's nodes that tell whose it is."""
+    known = [n for n in nodes if shut.get(n) != BLOCKED]
+    return [n for n in known if n not in shut or n in of_node] or known
+
+
 def companions(connection: Connection, workspace: int, since: Mapping[int, int]) -> list[tuple[int, int]]:
     """(node, instant) of every other node of the persons of `since` ({node: instant}), with that instant."""
     held: dict[int, int] = {}
@@ -67,13 +83,6 @@ def companions(connection: Connection, workspace: int, since: Mapping[int, int])
         at = since[row.node]
         held[row.person] = min(at, held.get(row.person, at))
     return [(m.node, held[m.person]) for m in _memberships(connection, workspace, held, by="person")]
-
-
-def linked(connection: Connection, workspace: int) -> set[int]:
-    """Every node that an edge names."""
-    e = edges.c
-    both = union_all(*(select(end).where(e.workspace == workspace) for end in (e.a, e.b)))
-    return set(connection.scalars(both))
 
 
 def members(connection: Connection, workspace: int, nodes: Iterable[int]) -> set[int]:
@@ -107,19 +116,23 @@ def _memberships(
 
 
 def join(connection: Connection, workspace: int, nodes: Iterable[int], *, limit: int) -> set[int]:
-    """Bring `people` up to date with the edges of `nodes`; returns every node whose person changed."""
+    """Bring `people` and `unjoined` up to date with the edges and blocks of `nodes`.
+
+    Returns every node whose person changed, or which says more or less of whose a conversion is.
+    """
+    blocked = blocks.active(connection, workspace)
     wanted = set(nodes)
     while True:
-        kinds, graph = _closure(connection, workspace, wanted, limit)
-        touched = {m.person for m in _memberships(connection, workspace, wanted | graph.keys(), by="node")}
+        graph = around(connection, workspace, wanted, limit=limit, blocked=blocked)
+        met = graph.near.keys()
+        touched = {m.person for m in _memberships(connection, workspace, met, by="node")}
         before = _memberships(connection, workspace, touched, by="person")
         # Who was of the same person before is looked at too, and who is of theirs, until nobody is new.
-        reached = graph.keys() | {m.node for m in before}
-        if reached <= wanted | graph.keys():
+        reached = {m.node for m in before}
+        if reached <= met:
             break
-        wanted |= reached
-    after = people(kinds, graph, limit)
-    old, new = set(before), set(after)
+        wanted |= met | reached
+    old, new = set(before), set(people(graph.kinds, graph.near))
     gone = old - new
     c = people_table.c
     for part in chunks(m.node for m in gone):
@@ -127,72 +140,25 @@ def join(connection: Connection, workspace: int, nodes: Iterable[int], *, limit:
             delete(people_table).where(c.workspace == workspace, bulk.among(connection, c.node, part))
         )
     kept = {m.node for m in gone}
-    fresh = [m for m in after if m not in old or m.node in kept]
+    fresh = [m for m in new if m not in old or m.node in kept]
     columns = ("workspace", "node", "since", "until", "person")
-    rows = [(workspace, m.node, m.since, m.until, m.person) for m in fresh]
+    rows = sorted((workspace, m.node, m.since, m.until, m.person) for m in fresh)
     bulk.append(connection, people_table, columns, rows)
     changed = {m.person for m in old ^ new}
-    return {m.node for m in old | new if m.person in changed}
+    return {m.node for m in old | new if m.person in changed} | _note(connection, workspace, graph, blocked)
 
 
-def _closure(
-    connection: Connection, workspace: int, seeds: Iterable[int], limit: int
-) -> tuple[dict[int, int], dict[int, tuple[Neighbour, ...]]]:
-    """The graph around `seeds`, closed as rules.people needs it: nodes that join nobody are not passed
-    (only a shared device leads to its users), hubs are left out with every edge to them."""
-    kinds: dict[int, int] = {}
-    graph: dict[int, tuple[Neighbour, ...]] = {}
-    hubs: set[int] = set()
-    frontier = set(seeds)
-    while frontier:
-        degrees = dict(_degrees(connection, workspace, frontier))
-        hubs |= {node for node, degree in degrees.items() if degree > HUB}
-        frontier -= hubs
-        near: dict[int, list[Neighbour]] = {node: [] for node in frontier}
-        for node, kind, other, other_kind, first_seen in _edges(connection, workspace, frontier):
-            kinds[node], kinds[other] = kind, other_kind
-            near[node].append(Neighbour(other, other_kind, first_seen))
-        graph.update({node: tuple(sorted(found, key=lambda n: n.node)) for node, found in near.items()})
-        reached = {
-            n.node
-            for node, found in near.items()
-            for n in found
-            if joins(kinds[node], found, limit) or (kinds[node] == VISITOR and n.kind == USER)
-        }
-        frontier = reached - graph.keys() - hubs
-    for node in graph:
-        kinds.setdefault(node, 0)
-    return kinds, {node: tuple(n for n in near if n.node not in hubs) for node, near in graph.items()}
-
-
-def _degrees(connection: Connection, workspace: int, nodes: Iterable[int]) -> Iterable[tuple[int, int]]:
-    e = edges.c
-    for part in chunks(nodes):
-        for mine in (e.a, e.b):
-            statement = select(mine, func.count()).where(
-                e.workspace == workspace, bulk.among(connection, mine, part)
-            )
-            if mine is e.b:
-                statement = bulk.found_by(statement, edges, "edges_back")
-            yield from ((n, d) for n, d in connection.execute(statement.group_by(mine)))
-
-
-def _edges(
-    connection: Connection, workspace: int, nodes: Iterable[int]
-) -> Iterable[tuple[int, int, int, int, int]]:
-    e = edges.c
-    for part in chunks(nodes):
-        yield from connection.execute(
-            union_all(
-                select(e.a, e.a_kind, e.b, e.b_kind, e.first_seen).where(
-                    e.workspace == workspace, bulk.among(connection, e.a, part)
-                ),
-                bulk.found_by(
-                    select(e.b, e.b_kind, e.a, e.a_kind, e.first_seen).where(
-                        e.workspace == workspace, bulk.among(connection, e.b, part)
-                    ),
-                    edges,
-                    "edges_back",
-                ),
-            )
-        )
+def _note(connection: Connection, workspace: int, graph: Around, blocked: Mapping[int, int]) -> set[int]:
+    """Keep `unjoined` as the graph has it; returns the nodes whose reason is another than before."""
+    table, c = tables.unjoined, tables.unjoined.c
+    mine = c.workspace == workspace
+    new = {(node, *row) for node, row in graph.unjoined(blocked).items()}
+    old: set[tuple[int, int, int, int]] = set()
+    for part in chunks(graph.near):
+        rows = select(c.node, c.kind, c.reason, c.linked).where(mine, bulk.among(connection, c.node, part))
+        old |= {(node, kind, why, linked) for node, kind, why, linked in connection.execute(rows)}
+    for part in chunks(row[0] for row in old - new):
+        connection.execute(delete(table).where(mine, bulk.among(connection, c.node, part)))
+    columns = ("workspace", "node", "kind", "reason", "linked")
+    bulk.append(connection, table, columns, sorted((workspace, *row) for row in new - old))
+    return {node for node, _ in {(n, why) for n, _, why, _ in old} ^ {(n, why) for n, _, why, _ in new}}

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from app import bulk, tables
 from app.campaigns.clickid import read_click_id
-from app.identity.store import chunks
+from app.identity.graph import chunks
 from app.model import INVALID, KINDS, QUALITY, TEST, number
 from app.pipeline.facts import Facts
 from app.pipeline.names import Names

@@ -93,6 +93,7 @@ class Facts:
     campaign_days: Cells = field(default_factory=dict)
     places: Cells = field(default_factory=dict)
     quarters: Cells = field(default_factory=dict)
+    junk: dict[tuple[int, int, str], tuple[int, int]] = field(default_factory=dict)  # (events, first seen)
     touches: dict[tuple[int, int], int] = field(default_factory=dict)  # (workspace, visitor) -> earliest
     conversions: set[tuple[int, int]] = field(default_factory=set)
 
@@ -120,6 +121,14 @@ class Facts:
         if visitor:
             key = (workspace, visitor)
             self.touches[key] = min(at, self.touches.get(key, at))
+
+    def ignore(self, item: Item) -> None:
+        """Count what an event named nobody by, once a kind and value."""
+        at = item.event.occurred_at
+        for kind, value in set(item.junk):
+            key = (item.workspace, NODES[kind], value)
+            events, first = self.junk.get(key, (0, at))
+            self.junk[key] = (events + 1, min(at, first))
 
     def link(self, item: Item) -> None:
         """The edges of an event that named several identifiers: all to the believed one."""

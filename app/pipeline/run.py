@@ -299,6 +299,7 @@ class _Batch:
             return
         ids = self._ids(item)
         facts.link(item)
+        facts.ignore(item)
         if event.kind in TRAFFIC:
             facts.events.append(made.event_row(item, ids))
             facts.count(made.traffic_of(item, ids))

@@ -15,7 +15,7 @@ from msgspec import structs
 from app import consent
 from app.agents import device
 from app.campaigns.clickid import ClickId, read_click_id
-from app.identity.rules import is_junk
+from app.identity.rules import junk
 from app.model import (
     ADJUSTMENTS,
     FLAGS,
@@ -92,6 +92,7 @@ class Item:
     visitor: int = 0
     visitor_id: str = ""
     nodes: list[tuple[int, str]] = field(default_factory=list)  # (node, kind), the anchor first
+    junk: list[tuple[str, str]] = field(default_factory=list)  # (kind, rules.junk) of what names nobody
     country: int = 0
     device: int = 0
     billable: bool = False
@@ -194,7 +195,10 @@ def put_identity(item: Item, known: Known) -> None:
         ("phone", event.phone.get("meta", "")),
     )
     for kind, value in told:
-        if value and not is_junk(value):
+        stand_in = junk(value) if value else None
+        if stand_in is not None:
+            item.junk.append((kind, stand_in))
+        elif value:
             found = node(item.workspace, kind, value)
             if all(found != other for other, _ in item.nodes):
                 item.nodes.append((found, kind))

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from app import bulk, tables
 from app.events import relational as events
-from app.identity.store import chunks
+from app.identity import reports
+from app.identity.graph import chunks
 from app.model import DOOR_NAMES, DOORS, FLAGS, HALF_HOUR, KINDS, Refusal
 from app.pipeline.facts import ADJUSTMENT_COLUMNS, SIGHTING_COLUMNS, Facts, Traffic, cells_rows, lifted
 from app.pipeline.landings import Landing, RedirectClick, changes, click_number
@@ -64,6 +65,7 @@ def write(connection: Connection, facts: Facts, now: int) -> None:
     bulk.append(connection, t.outcomes, ("file", "sequence", "outcome", "at"), facts.outcomes)
     _carry(connection, facts)
     linked = _link(connection, facts)
+    reports.count_junk(connection, facts.junk)
     reject(connection, facts.rejected, now)
     for table, cells in (
         (t.traffic_days, facts.days),

@@ -26,6 +26,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("POST", "/v1/keys"): {"scope": "read", "name": "x"},
     ("POST", "/v1/rejected/replay"): {"ids": [1], "code": "x"},
+    ("POST", "/v1/identifiers/blocks"): {"kind": "user", "value": "x", "note": "y"},
     ("POST", "/v1/campaigns"): {
         "slug": "a", "name": "x", "archived": False, "channel": "c", "audience": "", "status": "active",
         "landing_url": "", "fallback_url": "", "allowed_hosts": ["a.example"], "match": [{"source": "x"}],

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, func, make_url, select, text
 
 from app import db, tables
 from app.attribution.leader import lead
+from app.identity import blocks
 from app.model import BASES, MODELS
 from app.money import BASE, MICROS
 from app.pipeline import recount, store
@@ -22,8 +23,8 @@ from tests.house import House
 
 #: What the leader makes of sightings, adjustments and edges.
 DERIVED = (
-    tables.people, tables.conversions, tables.conversion_nodes, tables.due, tables.bookings, tables.credits,
-    tables.credit_days, tables.credit_places, tables.changes,
+    tables.people, tables.unjoined, tables.conversions, tables.conversion_nodes, tables.due, tables.bookings,
+    tables.credits, tables.credit_days, tables.credit_places, tables.changes,
 )  # fmt: skip
 
 
@@ -103,6 +104,7 @@ def _forget(connection: Connection) -> None:
     told = {*connection.scalars(select(s.conversion)), *connection.scalars(select(a.conversion))}
     store.tell(connection, 1, "conversions", sorted(told))
     nodes = {node for pair in connection.execute(select(e.a, e.b)) for node in pair}
+    nodes |= blocks.active(connection, 1).keys()
     if nodes:
         store.tell(connection, 1, "edges", sorted(nodes))
     zone = connection.scalar(select(tables.workspaces.c.timezone))

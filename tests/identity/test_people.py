@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app import db, tables
 from app.identity import store
-from app.identity.rules import EVER, Membership, Neighbour, is_junk, people
+from app.identity.rules import EVER, Membership, Neighbour, junk, kept, people
 from app.model import NODES
 from tests import engines
 
@@ -28,7 +28,8 @@ def graph_of(edges: Sequence[Edge]) -> tuple[dict[int, int], dict[int, tuple[Nei
 
 
 def persons(edges: Sequence[Edge], limit: int = 3) -> set[Membership]:
-    return set(people(*graph_of(edges), limit))
+    kinds, graph = graph_of(edges)
+    return set(people(kinds, kept(kinds, graph, limit)))
 
 
 def always(node: int, person: int) -> Membership:
@@ -63,12 +64,12 @@ def test_a_shared_device_joins_neither_its_users_nor_what_else_it_names() -> Non
 
 @pytest.mark.parametrize("value", ["0", " NULL ", "Guest", "{user_id}", "xxxx", "0000", "[object Object]"])
 def test_stand_ins_for_nobody_are_junk(value: str) -> None:
-    assert is_junk(value)
+    assert junk(value) is not None
 
 
 @pytest.mark.parametrize("value", ["a1b2", "Nguyễn", "42", "1000001"])
 def test_real_identifiers_are_not_junk(value: str) -> None:
-    assert not is_junk(value)
+    assert junk(value) is None
 
 
 nodes = st.one_of(
@@ -86,7 +87,7 @@ edge_lists = st.lists(
 def stored(engine: db.Engine, edges: Sequence[Edge], *, together: bool) -> set[tuple[int, ...]]:
     """`people` after these edges came, one by one or at once."""
     with db.begin(engine) as connection:
-        for table in (tables.edges, tables.people):
+        for table in (tables.edges, tables.people, tables.unjoined):
             connection.execute(table.delete())
         for batch in [edges] if together else [[edge] for edge in edges]:
             for (x, x_kind), (y, y_kind), seen in batch:
@@ -112,8 +113,7 @@ def test_people_do_not_depend_on_the_order_of_edges(
     shuffled = list(edges)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert stored(engine, shuffled, together=False) == at_once
-    expected = people(*graph_of(edges), 2)
-    assert at_once == {(m.node, m.since, m.until, m.person) for m in expected}
+    assert at_once == {(m.node, m.since, m.until, m.person) for m in persons(edges, 2)}
 
 
 #: An order in which one look at who was of the same person before did not reach everybody.

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app import db
+from app import db, tables
 from app.doctor import Finding, examine, file_system
+from app.identity.rules import REASONS
 from app.prepare import prepare
 from app.settings import Settings
 from tests import engines
@@ -103,3 +104,22 @@ def test_a_database_that_is_none_is_bad_and_the_rest_is_still_looked_at(settings
 
 def test_a_clock_from_before_this_code_is_bad(settings: Settings) -> None:
     assert found(settings, "clock", 1).level == "bad"
+
+
+def test_a_constant_in_place_of_an_identifier_is_told(settings: Settings) -> None:
+    assert found(settings, "identifiers").level == "good"
+    engine = db.connect(settings.database)
+    with db.begin(engine) as connection:
+        row = {"workspace": 1, "node": 7, "kind": 2, "reason": REASONS["shared"], "linked": 12_000}
+        connection.execute(tables.unjoined.insert().values(row))
+        connection.execute(tables.junk.insert().values(workspace=1, kind=2, value="null", events=30))
+    engine.dispose()
+    finding = found(settings, "identifiers")
+    assert finding.level == "warn"
+    for told in (
+        "1 are shared by too many",
+        "30 times a stand-in",
+        "12,000 others",
+        "/v1/identifiers/unjoined",
+    ):
+        assert told in finding.message

@@ -29,6 +29,7 @@ SCOPES = ("public", "server", "read", "admin")
 #: A body that each changing call takes, so that nothing but the credential can be the reason of a no.
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/keys": {"scope": "read"},
+    "/v1/identifiers/blocks": {"kind": "visitor", "value": "other"},
     "/v1/goals": {"slug": "other", "kind": "lead"},
     "/v1/goals/{slug}": {"kind": "lead"},
     "/v1/campaigns/{campaign}/pricing": {"model": "cpl", "rate": 1, "currency": "EUR"},
@@ -71,7 +72,7 @@ def _framework(routes: Sequence[Any]) -> Iterator[str]:
 def filled(path: str, owner: Tenant) -> str:
     """The path to what `owner` has."""
     noun = path.split("/")[-2] if path.count("/") > 1 else ""
-    id_ = owner.things[{"keys": "key", "pricing": "deal"}.get(noun, "order")]
+    id_ = owner.things[{"keys": "key", "pricing": "deal", "blocks": "block"}.get(noun, "order")]
     told = {"campaign": "slug", "ad": "slug", "slug": "slug", "receipt": "receipt"}
     return re.sub(r"\{(\w+)\}", lambda m: id_ if m[1] == "id" else owner.things[told[m[1]]], path)
 

@@ -163,7 +163,7 @@ def open_town(folder: Path, **settings: Any) -> Iterator[Town]:
 
 
 def _settled(connection: Connection, name: str) -> Tenant:
-    """A workspace with keys, a revoked one among them, a conversion and a rejected record."""
+    """A workspace with keys, a revoked one among them, a conversion, a rejected record and junk."""
     now = now_us()
     keys = workspace_with_keys(connection, name, now=now)
     w = tables.workspaces.c
@@ -186,6 +186,7 @@ def _settled(connection: Connection, name: str) -> Tenant:
     connection.execute(tables.conversions.insert().values(sale))
     refused = {"workspace": id_, "at": now, "kind": "quarantined", "door": "api", "code": f"x-{name}"}
     connection.execute(tables.rejected.insert().values(refused))
+    connection.execute(tables.junk.insert().values(workspace=id_, kind=2, value=f"x-{name}", events=1))
     return Tenant(id_, name, keys)
 
 
@@ -203,11 +204,14 @@ def _furnish(town: Town, tenant: Tenant) -> None:
         (f"campaigns/{mine}/pricing", {"model": "cpc", "rate": 1, "currency": "EUR"}),
         ("partners", {"slug": mine}),
         ("goals", {"slug": mine, "kind": "lead"}),
+        ("identifiers/blocks", {"kind": "user", "value": mine}),
     ):
         made = town.ask("POST", f"/v1/{path}", key=tenant.keys["admin"], json_=body)
         assert made.status == 201, made.body
         if path.endswith("pricing"):
             tenant.things["deal"] = str(made.json["id"])
+        if path.endswith("blocks"):
+            tenant.things["block"] = str(made.json["id"])
     told = town.ask("POST", "/v1/events", key=tenant.keys["server"], json_={"kind": "lead", "id": mine})
     tenant.things["receipt"] = told.json["receipt"]
     (spare,) = [row for row in town.rows(tables.keys, workspace=tenant.id) if row["name"] == "spare"]

@@ -65,6 +65,7 @@ BODIES: list[tuple[str, str, Any]] = [
     ("POST", "/v1/metrics/query", {"metrics": ["clicks"], "filters": [HERE, "campaign", "x"]}),
     ("POST", "/v1/keys", {"scope": "read", "name": HERE}),
     ("POST", "/v1/rejected/replay", {"code": HERE}),
+    ("POST", "/v1/identifiers/blocks", {"kind": "user", "value": HERE, "note": HERE}),
     ("PATCH", "/v1/workspace", {"name": HERE}),
     ("PATCH", "/v1/workspace", {"timezone": HERE}),
     ("POST", "/v1/campaigns", {"slug": HERE}),

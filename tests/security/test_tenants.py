@@ -17,7 +17,7 @@ from tests.security.test_access import let_everybody_in
 #: What nobody has, in the form of what somebody has.
 NOBODYS = {
     "slug": "of-nobody", "key": "999999", "deal": "999999", "order": "order-nobody", "rejected": "999999",
-    "receipt": "A" * 55,
+    "receipt": "A" * 55, "block": "999999",
 }  # fmt: skip
 
 

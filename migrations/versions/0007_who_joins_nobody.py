@@ -1,0 +1,76 @@
+"""Which identifiers join nobody, which an operator blocked, and junk that was sent in their place.
+
+Every workspace's leader is told to look at all its identifiers once (a note that join_limit changed), so
+that those there already are listed too, and judged by the rules of this version.
+"""
+
+import struct
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0004"
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+SMALL = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+#: What campaigns.changes.announce writes for "joining": it concerns all time.
+JOINING = struct.pack("<3q", 5, 0, 2**63 - 1)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "unjoined",
+        sa.Column("workspace", BIG, autoincrement=False, nullable=False),
+        sa.Column("node", BIG, autoincrement=False, nullable=False),
+        sa.Column("kind", SMALL, server_default=sa.text("0"), nullable=False),
+        sa.Column("reason", SMALL, server_default=sa.text("0"), nullable=False),
+        sa.Column("linked", BIG, server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "node"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "identifier_blocks",
+        sa.Column("id", BIG, autoincrement=True, nullable=False),
+        sa.Column("workspace", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("node", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("kind", SMALL, server_default=sa.text("0"), nullable=False),
+        sa.Column("value", TEXT, server_default="", nullable=False),
+        sa.Column("note", TEXT, server_default="", nullable=False),
+        sa.Column("created_at", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("archived_at", BIG, nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("workspace", "node"),
+        sqlite_strict=True,
+        sqlite_with_rowid=True,
+    )
+    op.create_table(
+        "junk",
+        sa.Column("workspace", BIG, autoincrement=False, nullable=False),
+        sa.Column("kind", SMALL, autoincrement=False, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
+        sa.Column("events", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("first_seen", BIG, server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "kind", "value"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    changes = sa.table(
+        "changes", sa.column("workspace"), sa.column("kind"), sa.column("body", sa.LargeBinary)
+    )
+    workspaces = sa.table("workspaces", sa.column("id"))
+    op.get_bind().execute(
+        changes.insert().from_select(
+            ["workspace", "kind", "body"],
+            sa.select(workspaces.c.id, sa.literal("setting"), sa.literal(JOINING, sa.LargeBinary)),
+        )
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("junk")
+    op.drop_table("identifier_blocks")
+    op.drop_table("unjoined")
