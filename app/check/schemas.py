@@ -1,6 +1,6 @@
 """Wire shapes of snippets, checks and sources."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,3 +28,43 @@ class Snippets(BaseModel):
     stub: str
     noscript: str
     csp: str
+
+
+class CheckQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[
+        str, Field(min_length=1, max_length=2000, description="the page, as visitors' browsers name it")
+    ]
+    wait: Annotated[
+        float,
+        Field(ge=0, le=60, description="seconds to wait for a real event of the page, while you open it"),
+    ] = 0
+
+
+class FindingShown(BaseModel):
+    """`code` is stable and explained in docs/checking.md; `message` and `advice` are for people."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    code: str
+    level: Literal["ok", "warn", "bad"]
+    subject: str
+    message: str
+    advice: str
+
+
+class LegShown(BaseModel):
+    """A step of the way, and how long it took."""
+
+    what: str
+    seconds: float
+
+
+class Checked(BaseModel):
+    """`level` is the worst of the findings."""
+
+    url: str
+    level: Literal["ok", "warn", "bad"]
+    findings: list[FindingShown]
+    legs: list[LegShown]
