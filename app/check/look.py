@@ -29,7 +29,7 @@ HTML = ("text/html", "application/xhtml+xml", "")
 LOADERS = (
     (re.compile(r"googletagmanager\.com|\bGTM-[A-Z0-9]{4,}"), "Google Tag Manager"),
     (re.compile(r"assets\.adobedtm\.com|launch-[0-9a-f]{8,}"), "Adobe's tag manager"),
-    (re.compile(r"\b_mtm\b|matomo\.cloud/.*container_|/container_\w+\.js"), "Matomo's tag manager"),
+    (re.compile(r"\b_mtm\b|/container_\w{1,40}\.js"), "Matomo's tag manager"),
     (re.compile(r"tags\.tiqcdn\.com|\butag\b"), "Tealium"),
     (re.compile(r"cdn\.segment\.com|analytics\.load\("), "Segment"),
     (re.compile(r"createElement\(\s*[\"']script"), "a script in the page"),
