@@ -1,4 +1,4 @@
-"""HTTP of what shows that it works: the snippets, the check of a page."""
+"""HTTP of what shows that it works: the snippets, the check of a page, who still sends."""
 
 from collections.abc import Callable
 from typing import Annotated, TypeVar
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from app import db, deps
 from app.campaigns.routes import REFUSALS
-from app.check import run, schemas, snippet, trip
+from app.check import run, schemas, snippet, sources, trip
 from app.check.address import target
 from app.check.findings import worst
 from app.check.sight import Sight
@@ -73,6 +73,23 @@ async def check_page(
         findings=[schemas.FindingShown.model_validate(one) for one in report.findings],
         legs=[schemas.LegShown(what=leg.what, seconds=round(leg.seconds, 4)) for leg in report.legs],
     )
+
+
+@router.get("/sources")
+def read_sources(
+    caller: deps.Reader,
+    connection: deps.Reading,
+    now: deps.Now,
+    asked: Annotated[schemas.SourcesQuery, Query()],
+) -> schemas.Sources:
+    """Sites, server keys and partners by who still sends: those that fell silent first."""
+    found = [
+        one
+        for one in sources.sources(connection, caller.workspace, now)
+        if asked.state in (None, one.verdict.state)
+    ]
+    shown = [sources.shown(one) for one in found[: asked.limit]]
+    return schemas.Sources(items=shown, omitted=len(found) - len(shown))
 
 
 def _asking(engine: Engine) -> "trip.Ask[Found]":

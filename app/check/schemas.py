@@ -1,5 +1,6 @@
 """Wire shapes of snippets, checks and sources."""
 
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,3 +69,33 @@ class Checked(BaseModel):
     level: Literal["ok", "warn", "bad"]
     findings: list[FindingShown]
     legs: list[LegShown]
+
+
+class SourcesQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    state: Annotated[
+        Literal["active", "silent", "new", "ended"] | None, Field(description="only sources that stand so")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class SourceShown(BaseModel):
+    """`last_event` is the hour it came in; `silent_after` is null while the rhythm is not known."""
+
+    kind: Literal["site", "key", "partner"]
+    name: str
+    state: Literal["active", "silent", "new", "ended"]
+    first_day: date
+    last_event: datetime
+    events_per_day: float
+    expected_gap_hours: int | None
+    silent_after: datetime | None
+    because: str
+
+
+class Sources(BaseModel):
+    """The silent ones first; `omitted` is how many did not fit."""
+
+    items: list[SourceShown]
+    omitted: int

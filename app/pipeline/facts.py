@@ -92,6 +92,9 @@ class Facts:
     campaign_days: Cells = field(default_factory=dict)
     places: Cells = field(default_factory=dict)
     quarters: Cells = field(default_factory=dict)
+    sources: dict[tuple[int, int, str, int], int] = field(
+        default_factory=dict
+    )  # (workspace, kind, name, UTC hour): tables.source_hours
     touches: dict[tuple[int, int], int] = field(default_factory=dict)  # (workspace, visitor) -> earliest
     conversions: set[tuple[int, int]] = field(default_factory=set)
 
