@@ -249,7 +249,7 @@ class _Batch:
                 store.settle_landings(self.connection, self.names, self.facts, workspace, fresh, redirects)
         store.write(self.connection, self.facts, self.now)
         engagement.write(self.connection, self.facts)
-        sources.write(self.connection, self.facts)
+        sources.write(self.connection, self.facts, self.names.sites)
         self.results["stored"] = len(items)
 
     def _lock(self, items: Sequence[Item]) -> None:

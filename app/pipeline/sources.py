@@ -6,6 +6,7 @@ public can be abused to make up hosts: a workspace lists so many new ones a day,
 """
 
 import re
+from functools import lru_cache
 
 from sqlalchemy import Connection, func, select
 
@@ -18,10 +19,14 @@ MOST_NEW, MOST = 200, 1000
 ESTABLISHED = 7  # earlier days with events, after which a site has its name for certain
 OTHERS = "(others)"
 
+REMEMBERED = 20_000
+
+Sites = set[tuple[int, int, str]]  # workspace, UTC day, host
+
 SITE, KEY, PARTNER = SOURCES["site"], SOURCES["key"], SOURCES["partner"]
 
 _SILENT = FLAGS["test"] | FLAGS["bot"]
-_HOST = re.compile(r"https?://(?:[^/?#@]*@)?(\[[0-9a-f:.]+\]|[^/?#:@\[\]\s]{1,253})", re.IGNORECASE)
+_HOST = re.compile(r"(?:[^/?#@]*@)?(\[[0-9a-f:.]+\]|[^/?#:@\[\]\s]{1,253})", re.IGNORECASE)
 
 
 def source_of(event: Event, flags: int, partner: int) -> tuple[int, str] | None:
@@ -29,11 +34,18 @@ def source_of(event: Event, flags: int, partner: int) -> tuple[int, str] | None:
     if flags & _SILENT:
         return None
     if event.door in ("pixel", "beacon"):
-        found = _HOST.match(event.url)
-        return (SITE, found[1].lower().removesuffix(".") if found else "")
+        scheme, _, rest = event.url.partition("//")
+        return SITE, _host(rest.partition("/")[0]) if scheme in ("https:", "http:") else ""
     if event.door == "api":
         return (KEY, str(event.key)) if event.key else None
     return (PARTNER, str(partner)) if event.door == "postback" and partner else None
+
+
+@lru_cache(maxsize=10_000)
+def _host(authority: str) -> str:
+    """The host of what stands between // and the path; "" for none."""
+    found = _HOST.match(authority)
+    return found[1].lower().removesuffix(".") if found else ""
 
 
 def heard(facts: Facts, workspace: int, event: Event, flags: int, *, partner: int = 0) -> None:
@@ -44,11 +56,14 @@ def heard(facts: Facts, workspace: int, event: Event, flags: int, *, partner: in
         facts.sources[key] = facts.sources.get(key, 0) + 1
 
 
-def write(connection: Connection, facts: Facts) -> None:
-    """Add the batch's counts, in the order of their keys."""
+def write(connection: Connection, facts: Facts, listed: Sites) -> None:
+    """Add the batch's counts, in the order of their keys. `listed` are sites that are known to have a name of
+    their own; the caller forgets them when the transaction fails."""
     if not facts.sources:
         return
-    hours = _named(connection, facts.sources)
+    if len(listed) > REMEMBERED:
+        listed.clear()
+    hours = _named(connection, facts.sources, listed)
     days: dict[tuple[int, int, str, int], int] = {}
     for (workspace, kind, name, hour), count in hours.items():
         key = (workspace, kind, name, hour // 24)
@@ -58,17 +73,18 @@ def write(connection: Connection, facts: Facts) -> None:
 
 
 def _named(
-    connection: Connection, counts: dict[tuple[int, int, str, int], int]
+    connection: Connection, counts: dict[tuple[int, int, str, int], int], listed: Sites
 ) -> dict[tuple[int, int, str, int], int]:
     """The counts, those of sites beyond what a day may list under OTHERS."""
     wanted: dict[tuple[int, int], set[str]] = {}
     for workspace, kind, name, hour in counts:
-        if kind == SITE:
+        if kind == SITE and (workspace, hour // 24, name) not in listed:
             wanted.setdefault((workspace, hour // 24), set()).add(name)
-    listed = {key: _listed(connection, *key, names) for key, names in wanted.items()}
+    for (workspace, day), names in wanted.items():
+        listed |= {(workspace, day, name) for name in _listed(connection, workspace, day, names)}
     found: dict[tuple[int, int, str, int], int] = {}
     for (workspace, kind, name, hour), count in counts.items():
-        known = kind != SITE or name in listed[workspace, hour // 24]
+        known = kind != SITE or (workspace, hour // 24, name) in listed
         key = (workspace, kind, name if known else OTHERS, hour)
         found[key] = found.get(key, 0) + count
     return found
