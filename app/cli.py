@@ -244,6 +244,36 @@ def snippet(
         raise typer.Exit(2) from None
 
 
+@app.command()
+def check(
+    url: Annotated[str, typer.Argument(help="The page, as visitors' browsers name it.")],
+    watch: Annotated[float, typer.Option(help="Then wait for its events, so many seconds.")] = 0,
+    internal: Annotated[bool, typer.Option("--internal", help="Internal addresses too, any port.")] = False,
+    of: Of = "",
+    data: Data = None,
+) -> None:
+    """Look at a page that is to be tracked and say what to change; status 1 when something must be."""
+    from app.check.address import allowed
+    from app.check.command import Given, run
+    from app.tag.script import tag
+    from app.workspaces import take
+
+    settings = read_settings(data=data)
+    with _database(data) as connection:
+        snapshot, workspace = take(connection), _workspace_id(connection, of) if of else None
+    given = Given(
+        database=settings.database,
+        public_url=settings.public_url,
+        allowed=allowed(settings.check_hosts, settings.public_url, everything=internal),
+        tag=tag(settings.tag_name, settings.collect_path, kept=settings.tags),
+        snapshot=snapshot,
+        workspace=workspace,
+    )
+    with _said_plainly():
+        status = run(given, url, watch=watch, now=now, say=typer.echo)
+    raise typer.Exit(status)
+
+
 # --- Keys and workspaces ---------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ def now_us() -> int:
 
 #: At work at once, as many as their pool has connections: a quarter of the threads for routes each.
 REPORTS = DESKS = 10
+CHECKS = 4  # of pages: each may wait for other people's servers
 PATIENCE = 5.0  # seconds that a request waits for its turn
 
 
@@ -43,6 +44,7 @@ class Service:
     clock: Callable[[], int] = now_us
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS))
     desks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DESKS))
+    checks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CHECKS))
 
 
 def service(request: Request) -> Service:
@@ -77,8 +79,14 @@ async def report_turn(service: ServiceDep) -> AsyncIterator[None]:
         yield
 
 
+async def check_turn(service: ServiceDep) -> AsyncIterator[None]:
+    async with _in_turn(service.checks, "checks_busy", f"{CHECKS} checks of pages"):
+        yield
+
+
 DeskTurn = Annotated[None, Depends(desk_turn, scope="function")]
 ReportTurn = Annotated[None, Depends(report_turn, scope="function")]
+CheckTurn = Annotated[None, Depends(check_turn, scope="function")]
 
 
 def transaction(service: ServiceDep, _turn: DeskTurn) -> Iterator[Connection]:

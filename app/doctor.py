@@ -20,6 +20,7 @@ from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__, db, migrate, tables
+from app.check.sources import sources as listed
 from app.identity import reports
 from app.inbox.room import NEEDED, Room, judged
 from app.inbox.segment import DAMAGED
@@ -32,6 +33,7 @@ Level = Literal["good", "warn", "bad"]
 UNSAFE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.s3fs"}
 FORGETFUL = {"tmpfs", "ramfs"}
 MIB = 2**20
+MOST_SILENT = 10  # sources that are named
 CHECK_SECONDS = 20  # of looking for damage: all of a large database takes as long as reading it
 
 #: An identifier told with so many others is no shop's own address any more.
@@ -267,6 +269,28 @@ def identifiers(settings: Settings, _now: int) -> Iterator[Finding]:
     yield Finding("warn" if most >= CONSTANT else "good", "identifiers", told + where)
 
 
+def sources(settings: Settings, now: int) -> Iterator[Finding]:
+    """Sites, servers and partners that used to send and stopped."""
+    if _missing(settings):
+        return
+    try:
+        with _looking(settings) as connection:
+            w = tables.workspaces.c
+            known = connection.execute(select(w.id, w.slug).where(w.archived_at.is_(None))).all()
+            found = [(slug, one) for id_, slug in known for one in listed(connection, id_, now)]
+    except (SQLAlchemyError, RuntimeError):
+        return  # another schema, or no answer: `database` says so
+    silent = [(slug, one) for slug, one in found if one.verdict.state == "silent"]
+    for slug, one in silent[:MOST_SILENT]:
+        yield Finding("warn", "sources", f"{one.kind} {one.name} ({slug}): {one.verdict.because}")
+    if len(silent) > MOST_SILENT:
+        yield Finding(
+            "warn", "sources", f"and {len(silent) - MOST_SILENT} more: GET /v1/sources?state=silent"
+        )
+    if not silent:
+        yield Finding("good", "sources", f"{len(found)} known, none of them silent")
+
+
 def promises(settings: Settings, _now: int) -> Iterator[Finding]:
     """A PostgreSQL that says "committed" before it is on disk breaks our promise, whatever the inbox does."""
     if make_url(settings.database).get_backend_name() != "postgresql":
@@ -314,8 +338,8 @@ def port(settings: Settings, _now: int) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Settings, int], Iterator[Finding]], ...] = (
-    versions, folder, ground, disk, database, damage, promises, inbox, snapshot, identifiers, secrets, port,
-    clock,
+    versions, folder, ground, disk, database, damage, promises, inbox, snapshot, identifiers, sources,
+    secrets, port, clock,
 )  # fmt: skip
 
 #: What a start says too, since nobody may ever ask the doctor.

@@ -29,6 +29,8 @@ from app.attribution import routes as attribution
 from app.campaigns import routes as campaigns
 from app.campaigns.fields import refusal
 from app.check import routes as check
+from app.check.address import allowed
+from app.check.fetch import Names, Way, trusted
 from app.check.sight import Sight
 from app.collect.beacon import beacon
 from app.collect.click import click
@@ -197,6 +199,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
         clock=clock,
     )
     tag = script.tag(settings.tag_name, settings.collect_path, kept=settings.tags)
+    names = Names()
     inbox = Inbox(
         settings.inbox,
         segment_bytes=settings.segment_bytes,
@@ -222,7 +225,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
-        lifespan=_lifespan(service, doors, tag, settings, pulse),
+        lifespan=_lifespan(service, doors, tag, settings, pulse, names),
         exception_handlers={
             ClicktrailError: _expected,
             RequestValidationError: _invalid,
@@ -233,7 +236,12 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     )
     framework.state.service = service
     framework.state.inbox = inbox
-    framework.state.sight = Sight(tag=tag, public_url=settings.public_url.rstrip("/"))
+    framework.state.sight = Sight(
+        tag=tag,
+        way=Way(allowed(settings.check_hosts, settings.public_url), names, trusted),
+        new_id=lambda: f"check-{secrets.token_hex(16)}",
+        public_url=settings.public_url.rstrip("/"),
+    )
     for router in ROUTERS:
         framework.include_router(router)
     framework.include_router(_health(inbox))
@@ -242,7 +250,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
 
 
 def _lifespan(
-    service: Service, doors: Doors, tag: Tag, settings: Settings, pulse: Pulse
+    service: Service, doors: Doors, tag: Tag, settings: Settings, pulse: Pulse, names: Names
 ) -> Callable[[FastAPI], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -253,6 +261,7 @@ def _lifespan(
             stack.callback(service.engine.dispose)
             stack.callback(service.reports.dispose)
             stack.callback(doors.outcomes.close)
+            stack.callback(names.close)
             service.snapshots.poll()
             _keep(tag, settings.tags)
             await _confirm(service)

@@ -78,6 +78,10 @@ REASONS: dict[str, int] = {
 #: What is known of a visit: "" nobody tells, bounced (so far), engaged in. Of other events always "".
 QUALITY: dict[str, int] = {"": 0, "bounced": 1, "engaged": 2}
 
+#: Who sends (tables.source_hours): a site by its host, a server by its key, a network by its partner.
+SOURCES: dict[str, int] = {"site": 1, "key": 2, "partner": 3}
+SOURCE_NAMES = {number: name for name, number in SOURCES.items()}
+
 #: Node kinds of the identity graph.
 NODES: dict[str, int] = {"visitor": 1, "user": 2, "email": 3, "phone": 4}
 
@@ -138,6 +142,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, tag="e", kw_only=True)
     key_digest: str = ""  # of a public key not in a stale snapshot: the pipeline judges it
     engaged: bool | None = None  # of a visit; None: its sender does not tell
     visit_id: str = ""  # of an engagement: the id of its visit
+    key: int = 0  # the id of the server's key that sent it
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="r", kw_only=True):

@@ -5,6 +5,7 @@ compares the two.
 """
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
@@ -70,6 +71,9 @@ class Settings(BaseSettings):
     collect_path: str = Field(
         "/collect", description="Path that the tag sends to; `/collect` is answered too."
     )
+    check_hosts: str = Field(
+        "", description="Comma-separated host names and networks that `/v1/check` may ask, internal or not."
+    )
     docs: bool = Field(False, description="Serve /docs and /openapi.json.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_pretty: bool = Field(False, description="Readable text instead of JSON lines.")
@@ -86,6 +90,17 @@ class Settings(BaseSettings):
     def a_script(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\.js", value):
             raise ValueError("must be a file name such as stats.js: letters, digits, - and _ before .js")
+        return value
+
+    @field_validator("check_hosts")
+    @classmethod
+    def places(cls, value: str) -> str:
+        for said in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ip_network(said)
+            except ValueError:
+                if not re.fullmatch(r"(?=[^/]*[^/\W\d][^/]*$)[\w-]+(\.[\w-]+)*", said):
+                    raise ValueError(f"{said} is neither a host name nor a network (10.0.0.0/8)") from None
         return value
 
     @field_validator("collect_path")

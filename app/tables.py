@@ -458,6 +458,28 @@ rejected_counts = table(
     whole("count"),
 )
 
+#: What arrived from whom, by UTC hour and by UTC day (app/pipeline/sources.py). Hours are kept two months.
+source_hours = table(
+    "source_hours",
+    key("workspace"),
+    key("kind", SMALL),  # model.SOURCES
+    Column("name", TEXT, primary_key=True),  # a host, or the id of a key or partner
+    key("hour"),
+    whole("count"),
+    Index("source_hours_hour", "workspace", "hour"),
+    clustered=True,
+)
+source_days = table(
+    "source_days",
+    key("workspace"),
+    key("kind", SMALL),
+    Column("name", TEXT, primary_key=True),
+    key("day"),
+    whole("count"),
+    Index("source_days_day", "workspace", "day"),
+    clustered=True,
+)
+
 # --- Who is whom -----------------------------------------------------------------------------------
 
 #: Two identifiers told by one event. Facts; people are the components of this graph.

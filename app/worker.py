@@ -23,7 +23,7 @@ from app.attribution.leader import NOTES, lead
 from app.deps import now_us
 from app.events import months, retention
 from app.inbox.queue import Queue
-from app.model import DAY, SECOND
+from app.model import DAY, HOUR, SECOND
 from app.pipeline import recount
 from app.pipeline.run import Pipeline
 from app.places import countries
@@ -44,6 +44,7 @@ IDLE_SECONDS = 0.03
 FULL = 1_000  # records of a batch after which more is taken at once
 RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 RECEIPT_DAYS = 7
+SOURCE_HOURS, SOURCE_DAYS = 60 * DAY, 400 * DAY  # how long counts by hour and by day are kept
 MOST_LOG = 64 * 2**20  # bytes of SQLite's log after which it is begun anew
 LOG_PATIENCE = 2.0  # seconds that writers wait for it at most
 
@@ -140,6 +141,15 @@ def destroy_salts(context: Context) -> None:
         log.info("salts_destroyed", count=count)
 
 
+def forget_sources(context: Context) -> None:
+    """Who sent when, for as long as the list of silent sources looks back."""
+    now = context.pipeline.clock()
+    with db.begin(context.engine) as connection:
+        hours, days = tables.source_hours.c, tables.source_days.c
+        connection.execute(delete(tables.source_hours).where(hours.hour < (now - SOURCE_HOURS) // HOUR))
+        connection.execute(delete(tables.source_days).where(days.day < (now - SOURCE_DAYS) // DAY))
+
+
 def restart_log(context: Context) -> None:
     """Reports that overlap keep SQLite's log from ever beginning anew."""
     size = db.restart_log(context.engine, most=MOST_LOG, patience=LOG_PATIENCE)
@@ -158,6 +168,7 @@ TASKS: tuple[Task, ...] = (
     Task(1, replay),
     Task(15, restart_log),
     Task(3600, forget_receipts),
+    Task(3600, forget_sources),
     Task(3600, make_months),
     Task(10, drop_old_events),
     Task(10, destroy_salts),

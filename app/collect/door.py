@@ -132,6 +132,11 @@ class Doors:
             local=local,
         )
 
+    def number(self, key: str) -> int:
+        """The id of a key that was let in; 0 of one that is not known."""
+        found = self.key(key)
+        return found[0] if found is not None else 0
+
     def country(self, headers: Headers, *, peer: str) -> str:
         """What a trusted proxy says of the visitor's country; "" when none does."""
         if not self.country_header or not visitor.believed(peer, self.trusted):

@@ -36,9 +36,10 @@ async def events(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) -
         return await only(send, "POST")
     headers = dict(scope["headers"])
     try:
-        workspace = doors.server(credential(headers.get(b"authorization", b"").decode("latin-1")))
+        key = credential(headers.get(b"authorization", b"").decode("latin-1"))
+        workspace = doors.server(key)
         told = listed(bodies.decoded(await bodies.read(receive, headers, LARGEST)), MOST)
-        good, bad = _judged(doors, told, workspace)
+        good, bad = _judged(doors, told, workspace, doors.number(key))
         if (short := crowded(bad)) and not good:
             raise short
         for index, rejected in bad:
@@ -74,7 +75,7 @@ def listed(body: object, most: int) -> list[object]:
 
 
 def _judged(
-    doors: Doors, told: list[object], workspace: Workspace
+    doors: Doors, told: list[object], workspace: Workspace, key: int
 ) -> tuple[list[Event], list[tuple[int, Rejected]]]:
     now = doors.clock()
     good: list[Event] = []
@@ -90,6 +91,7 @@ def _judged(
                 public=False,
                 workspace=workspace,
                 country_of=doors.country_of,
+                key=key,
             )
             outcome = doors.fitting(parse.event(said, arrival))
         if isinstance(outcome, Rejected):

@@ -94,6 +94,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     public: bool = True
     workspace: Workspace | None = None  # None: the snapshot is stale, the pipeline judges `key_digest`
     key_digest: str = ""
+    key: int = 0  # id of the server's key
     cookie_id: str = ""
     ip: str = ""
     user_agent: str | None = None
@@ -174,6 +175,7 @@ def _completed(found: dict[str, Any], stated: object, arrival: Arrival) -> Event
         consent=agreed,
         hints=arrival.hints + hints,
         key_digest=arrival.key_digest,
+        key=arrival.key,
         **found,
     )
     return consents.kept(event, policy, arrival.country_of)

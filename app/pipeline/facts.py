@@ -94,6 +94,9 @@ class Facts:
     places: Cells = field(default_factory=dict)
     quarters: Cells = field(default_factory=dict)
     junk: dict[tuple[int, int, str], tuple[int, int]] = field(default_factory=dict)  # (events, first seen)
+    sources: dict[tuple[int, int, str, int], int] = field(
+        default_factory=dict
+    )  # (workspace, kind, name, UTC hour): tables.source_hours
     touches: dict[tuple[int, int], int] = field(default_factory=dict)  # (workspace, visitor) -> earliest
     conversions: set[tuple[int, int]] = field(default_factory=set)
 

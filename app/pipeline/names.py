@@ -36,6 +36,7 @@ class Names:
     partners: dict[tuple[int, str], int] = field(default_factory=dict)
     goals: dict[tuple[int, str], int] = field(default_factory=dict)
     newest: dict[tuple[str, int], int] = field(default_factory=dict)  # id, by (table, workspace)
+    sites: set[tuple[int, int, str]] = field(default_factory=set)  # that are listed: sources.Sites
     others: dict[tuple[str, int, int, str], int] = field(default_factory=dict)  # by other machines since
 
     def channel(self, connection: Connection, workspace: int, slug: str) -> int:

@@ -15,7 +15,7 @@ from app import consent, db, tables
 from app.events import relational as event_store
 from app.inbox.records import Slice
 from app.model import KINDS, RESULTS, TRAFFIC, Event, Record, Refusal, Rejected
-from app.pipeline import engagement, rules, store
+from app.pipeline import engagement, rules, sources, store
 from app.pipeline import facts as made
 from app.pipeline import names as slugs
 from app.pipeline.facts import Facts
@@ -251,6 +251,7 @@ class _Batch:
                 store.settle_landings(self.connection, self.names, self.facts, workspace, fresh, redirects)
         store.write(self.connection, self.facts, self.now)
         engagement.write(self.connection, self.facts)
+        sources.write(self.connection, self.facts, self.names.sites)
         self.results["stored"] = len(items)
 
     def _lock(self, items: Sequence[Item]) -> None:
@@ -296,8 +297,10 @@ class _Batch:
         if event.kind not in TRAFFIC and event.kind not in RESULTS:
             facts.adjustments.append(made.adjustment_row(item))
             facts.conversions.add((item.workspace, item.conversion))
+            sources.heard(facts, item.workspace, event, item.flags)
             return
         ids = self._ids(item)
+        sources.heard(facts, item.workspace, event, item.flags, partner=ids[3])
         facts.link(item)
         facts.ignore(item)
         if event.kind in TRAFFIC:

@@ -45,6 +45,7 @@ QUERIES = {
     "/p.gif": "e=visit",
     "/postback": "txid=1",
     "/v1/snippet": "site={public}",
+    "/v1/check": "url=http://127.0.0.1/",
 }
 
 
