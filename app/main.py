@@ -44,6 +44,7 @@ from app.deps import Service, now_us
 from app.errors import ClicktrailError, Unavailable
 from app.inbox.sqlite import Inbox
 from app.metrics import routes as metrics
+from app.persons import routes as persons
 from app.pricing import routes as pricing
 from app.pulse import Pulse
 from app.settings import Settings
@@ -70,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     pricing.router,
     spend.router,
     check.router,
+    persons.router,
     attribution.router,  # its .../why before the ids of conversions, which may hold slashes
     conversions.router,
 )

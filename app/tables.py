@@ -457,7 +457,7 @@ rejected_counts = table(
     whole("count"),
 )
 
-#: What persons asked to have erased: numbers (persons.finding.Wanted) until it is done, afterwards only counts.
+#: What persons asked to have erased: whom, in numbers (persons.rules.Wanted), until it is done; then counts.
 erasures = table(
     "erasures",
     serial(),

@@ -24,7 +24,9 @@ from app.attribution.leader import NOTES, lead
 from app.deps import now_us
 from app.events import months, retention
 from app.inbox.queue import Queue
+from app.inbox.sweep import Sweep
 from app.model import DAY, SECOND
+from app.persons import tasks as persons
 from app.pipeline import recount
 from app.pipeline.run import Pipeline
 from app.pulse import Pulse
@@ -60,6 +62,7 @@ class Context:
     freshness: bytes = FRESHNESS
     mark: Path | None = None  # where it is noted how far `freshness` was committed
     retention_months: int = 0  # of raw events; 0: for ever
+    eraser: persons.Eraser | None = None
     pace: Callable[[], float] = time.monotonic  # seconds that no one sets: when a task is due again
 
 
@@ -140,6 +143,12 @@ def restart_log(context: Context) -> None:
         log.warning("log_long", bytes=size)
 
 
+def erase_persons(context: Context) -> None:
+    """Carry out what persons asked for."""
+    if context.eraser is not None:
+        persons.carry_on(context.eraser)
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     every: float  # seconds
@@ -153,6 +162,7 @@ TASKS: tuple[Task, ...] = (
     Task(3600, forget_receipts),
     Task(3600, make_months),
     Task(10, drop_old_events),
+    Task(0.5, erase_persons),
 )
 
 
@@ -174,6 +184,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
             retention_months=settings.retention_months,
             freshness=FRESHNESS if engine.dialect.name == "sqlite" else FRESHNESS + name,
             mark=settings.data / "worker.mark",
+            eraser=persons.Eraser(
+                engine=engine,
+                sweep=Sweep(settings.inbox),
+                name=name,
+                clock=now_us,
+                rebuild=recount.rebuild,
+                fresh=lambda: secrets.randbits(63),
+            ),
         )
         gc.collect()
         gc.freeze()

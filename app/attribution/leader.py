@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, func, select
 
 from app import db, tables
 from app.attribution.store import due, setup
@@ -105,6 +105,18 @@ def _take(connection: Connection) -> tuple[dict[int, Notes], int]:
         else:
             found.settings.append((numbers[0], numbers[1], numbers[2]))
     return dict(notes), count
+
+
+def catch_up(connection: Connection, rebuild: Callable[[Connection, int, str], None]) -> bool:
+    """Derive from all notes there are, in the caller's transaction; False when they are too many for one."""
+    if (connection.scalar(select(func.count()).select_from(tables.changes)) or 0) > 10 * NOTES:
+        return False
+    taken = NOTES
+    while taken >= NOTES:
+        notes, taken = _take(connection)
+        for of, found in sorted(notes.items()):
+            derive(connection, of, found, rebuild)
+    return True
 
 
 def derive(

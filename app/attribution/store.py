@@ -37,8 +37,8 @@ class Setup:
     def frozen(self, conversions: Conversions) -> Bits:
         """Those that have their credits, and whose touches may be gone: they keep what they have."""
         reach = conversions.occurred_at - self.rules.longest
-        gone = (reach < self.kept_since) | (conversions.frozen != 0)
-        return (conversions.credit_version > 0) & gone
+        gone: Bits = (reach < self.kept_since) | (conversions.frozen != 0)
+        return gone & (conversions.credit_version > 0)
 
     @property
     def exhaustible(self) -> bool:
@@ -94,9 +94,7 @@ def waiting(connection: Connection, workspace: int, ids: Sequence[int]) -> list[
     """Those of `ids` that are due, earliest first."""
     d = tables.due.c
     here = (d.workspace == workspace, bulk.among(connection, d.conversion, ids))
-    return list(
-        connection.scalars(select(d.conversion).where(*here).order_by(d.occurred_at, d.conversion))
-    )
+    return list(connection.scalars(select(d.conversion).where(*here).order_by(d.occurred_at, d.conversion)))
 
 
 def _next_workspace(connection: Connection, after: int) -> int | None:

@@ -83,6 +83,39 @@ def members(connection: Connection, workspace: int, nodes: Iterable[int]) -> set
     return wanted | {m.node for m in _memberships(connection, workspace, held, by="person")}
 
 
+def strangers(connection: Connection, workspace: int, nodes: Iterable[int], *, limit: int) -> set[int]:
+    """Those of `nodes` that join nobody (rules.joins): shared devices, and what would join too many."""
+    wanted = set(nodes)
+    kinds, graph = _closure(connection, workspace, wanted, limit)
+    return {n for n in wanted if n not in graph or not joins(kinds[n], graph[n], limit)}
+
+
+def edges_of(
+    connection: Connection, workspace: int, nodes: Iterable[int]
+) -> list[tuple[int, int, int, int, int]]:
+    """(node, kind, other, other's kind, first seen) of every edge of `nodes`, from each of its ends that is
+    one of them."""
+    return list(_edges(connection, workspace, nodes))
+
+
+def replace_nodes(connection: Connection, workspace: int, instead: Mapping[int, int]) -> None:
+    """Take the nodes of `instead` out of the graph. Edges among them go; where one leads to somebody else the
+    stranger that `instead` names takes its place, so that whom others are joined with stays as it was."""
+    found = edges_of(connection, workspace, instead)
+    e = edges.c
+    for end in (e.a, e.b):
+        for part in chunks(instead):
+            gone = delete(edges).where(e.workspace == workspace, bulk.among(connection, end, part))
+            connection.execute(bulk.found_by(gone, edges, "edges_back") if end is e.b else gone)
+    rows = set()
+    for node, kind, other, other_kind, at in found:
+        if other not in instead:
+            (a, a_kind), (b, b_kind) = sorted(((instead[node], kind), (other, other_kind)))
+            rows.add((workspace, a, b, a_kind, b_kind, at))
+    columns = ("workspace", "a", "b", "a_kind", "b_kind", "first_seen")
+    bulk.append(connection, edges, columns, sorted(rows))
+
+
 def _persons(at: int, nodes: Sequence[int], of_node: dict[int, list[Membership]]) -> set[int]:
     found = {of_node[n][0].person if n in of_node else n for n in nodes if len(of_node.get(n, ())) < 2}
     for node in nodes:
