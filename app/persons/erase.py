@@ -137,8 +137,8 @@ def _rejected(connection: Connection, names: Names) -> int:
 
 
 def _landings(connection: Connection, found: Found) -> None:
-    """Landings stand or do not as they did: those that a click explains, which nobody sees once it is emptied,
-    go; the others lose their visitor, and nothing explains them ever."""
+    """Landings stand or do not as they did: those that a click explains, which nobody sees once it is
+    emptied, go; the others lose their visitor, and nothing explains them ever."""
     table, c = tables.landings, tables.landings.c
     times = intervals(found.shared)
     for part in chunks([*found.own, *times]):

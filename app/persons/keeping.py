@@ -1,0 +1,189 @@
+"""How long each class of data is kept, who sees to it, and the proof that nothing is kept longer.
+
+CLASSES is the whole list. What is kept for ever is named too: books and digests, and the identifiers of persons
+until they are erased (docs/rights.md). Raw events are events.retention's; what is deleted by age alone is
+deleted here, some at each turn.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, delete, func, select, tuple_
+
+from app import bulk, db, tables
+from app.collect.visitor import MAX_AGE
+from app.events import months, retention
+from app.model import DAY, HOUR, SECOND
+
+RECEIPT_DAYS = 7
+
+BATCH = 2_000  # rows deleted in one transaction
+NOTED_EVERY = HOUR  # how often a run that found nothing is written down
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say."""
+
+    retention_months: int
+    rejected_days: int
+    audit_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """A class of data. `before` gives the instant before which nothing may be held (None: kept for ever)."""
+
+    what: str
+    kept: Callable[[Limits], str]
+    setting: str
+    before: Callable[[int, Limits], int | None]
+    table: Table | None = None
+    time: str = ""
+
+
+def _days(days: int) -> str:
+    return f"{days} days" if days else "for ever"
+
+
+def _since(now: int, days: int) -> int | None:
+    return now - days * DAY if days else None
+
+
+def _events_before(now: int, limits: Limits) -> int | None:
+    return months.begin(now, -limits.retention_months) if limits.retention_months else None
+
+
+def _never(_now: int, _limits: Limits) -> None:
+    return None
+
+
+CLASSES: tuple[Class, ...] = (
+    Class(
+        "raw events",
+        lambda l: f"{l.retention_months} whole months" if l.retention_months else "for ever",
+        "CLICKTRAIL_RETENTION_MONTHS",
+        _events_before,
+        tables.events,
+        "occurred_at",
+    ),
+    Class("visitor cookie", lambda l: f"{MAX_AGE * SECOND // DAY} days, in the browser", "", _never),
+    Class(
+        "receipts",
+        lambda l: _days(RECEIPT_DAYS),
+        "",
+        lambda now, l: _since(now, RECEIPT_DAYS),
+        tables.outcomes,
+        "at",
+    ),
+    Class(
+        "rejected records",
+        lambda l: _days(l.rejected_days),
+        "CLICKTRAIL_REJECTED_DAYS",
+        lambda now, l: _since(now, l.rejected_days),
+        tables.rejected,
+        "at",
+    ),
+    Class(
+        "audit log",
+        lambda l: _days(l.audit_days),
+        "CLICKTRAIL_AUDIT_DAYS",
+        lambda now, l: _since(now, l.audit_days),
+        tables.audit_log,
+        "at",
+    ),
+    Class("leads and sales", lambda l: "until erased", "", _never, tables.sightings, "occurred_at"),
+    Class("identities", lambda l: "until erased", "", _never, tables.edges, "first_seen"),
+    Class("books (credits, bookings, totals) and digests of ids", lambda l: "for ever", "", _never),
+)
+
+#: Deleted here, by age alone.
+AGED = ("receipts", "rejected records", "audit log")
+
+
+def drop_old(engine: Engine, now: int, limits: Limits) -> int:
+    """Delete what is past its time, a batch of each class; returns how many rows went."""
+    gone = 0
+    for one in CLASSES:
+        before = one.before(now, limits)
+        if one.what in AGED and before is not None and one.table is not None:
+            gone += _drop(engine, one.what, one.table, one.table.c[one.time] < before, now)
+    return gone
+
+
+def _drop(engine: Engine, what: str, table: Table, old: Any, now: int) -> int:
+    keys = list(table.primary_key.columns)
+    with db.reading(engine) as connection:
+        rows = connection.execute(select(*keys).where(old).limit(BATCH)).tuples().all()
+    if rows or _unnoted(engine, what, now):
+        with db.begin(engine) as connection:
+            for row in rows:
+                this = [key == value for key, value in zip(keys, row, strict=True)]
+                connection.execute(delete(table).where(*this))
+            note(connection, what, removed=len(rows), now=now)
+    return len(rows)
+
+
+def _unnoted(engine: Engine, what: str, now: int) -> bool:
+    k = tables.keeping_runs.c
+    with db.reading(engine) as connection:
+        ran = connection.scalar(select(k.ran_at).where(k.what == what))
+    return ran is None or abs(now - ran) > NOTED_EVERY
+
+
+def ran(engine: Engine, what: str, *, removed: int, now: int) -> None:
+    """Write down that a class was looked through, at most once an hour when nothing went."""
+    if removed or _unnoted(engine, what, now):
+        with db.begin(engine) as connection:
+            note(connection, what, removed=removed, now=now)
+
+
+def note(connection: Connection, what: str, *, removed: int, now: int) -> None:
+    k = tables.keeping_runs.c
+    statement = bulk.insert(connection, tables.keeping_runs).values(what=what, ran_at=now, removed=removed)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[k.what], set_={"ran_at": now, "removed": k.removed + statement.excluded.removed}
+        )
+    )
+
+
+def report(connection: Connection, workspace: int, *, now: int, limits: Limits) -> list[dict[str, Any]]:
+    """Per class: its limit, the oldest row still held, rows past their time, and when it was looked through.
+
+    Rows without a workspace (receipts) are everybody's.
+    """
+    k = tables.keeping_runs.c
+    runs = {row.what: row for row in connection.execute(select(tables.keeping_runs).order_by(k.what))}
+    found = []
+    for one in CLASSES:
+        before = one.before(now, limits)
+        oldest, past = _held(connection, one, workspace, before)
+        run = runs.get(one.what)
+        found.append(
+            {
+                "what": one.what,
+                "kept": one.kept(limits),
+                "setting": one.setting,
+                "before": before,
+                "oldest": oldest,
+                "past": past,
+                "looked_through_at": run.ran_at if run else None,
+                "removed": run.removed if run else 0,
+            }
+        )
+    return found
+
+
+def _held(
+    connection: Connection, one: Class, workspace: int, before: int | None
+) -> tuple[int | None, int]:
+    if one.table is None:
+        return None, 0
+    time = one.table.c[one.time]
+    own = [one.table.c.workspace == workspace] if "workspace" in one.table.c else []
+    oldest = connection.scalar(select(func.min(time)).where(*own))
+    if before is None or oldest is None or oldest >= before:
+        return oldest, 0
+    return oldest, int(connection.scalar(select(func.count()).where(*own, time < before)) or 0)
