@@ -45,6 +45,7 @@ from app.errors import ClicktrailError, Unavailable
 from app.inbox.sqlite import Inbox
 from app.metrics import routes as metrics
 from app.persons import routes as persons
+from app.persons.keeping import Limits
 from app.pricing import routes as pricing
 from app.pulse import Pulse
 from app.settings import Settings
@@ -229,6 +230,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
     )
     framework.state.service = service
     framework.state.inbox = inbox
+    framework.state.limits = Limits(settings.retention_months, settings.rejected_days, settings.audit_days)
     framework.state.sight = Sight(tag=tag, public_url=settings.public_url.rstrip("/"))
     for router in ROUTERS:
         framework.include_router(router)

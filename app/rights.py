@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.terminal import Data, Of, database, looking, now, opened, said_plainly, workspace_id
+from app.terminal import Data, Of, database, looking, now, opened, read_settings, said_plainly, workspace_id
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -185,3 +185,15 @@ def _wait(data: Data, workspace: int, id_: int) -> None:
 
 def retention(of: Of = "", data: Data = None) -> None:
     """Show what is kept for how long, and that nothing is kept longer."""
+    from app.campaigns.fields import moment_text
+    from app.persons.keeping import Limits, report
+
+    settings = read_settings(data=data)
+    limits = Limits(settings.retention_months, settings.rejected_days, settings.audit_days)
+    with said_plainly(), looking(data) as connection:
+        found = report(connection, workspace_id(connection, of), now=now(), limits=limits)
+    for one in found:
+        oldest = moment_text(one["oldest"])[:10] if one["oldest"] else "-"
+        looked = moment_text(one["looked_through_at"])[:16] if one["looked_through_at"] else "-"
+        past = "" if one["before"] is None else f"{one['past']:,} past their time"
+        print(f"{one['what']:<52} {one['kept']:<28} oldest {oldest:<10}  looked {looked:<16}  {past}")

@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import maxminddb
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine
 
-from app import db, disk, tables
+from app import db, disk
 from app.attribution.leader import NOTES, lead
 from app.deps import now_us
 from app.events import months, retention
 from app.inbox.queue import Queue
 from app.inbox.sweep import Sweep
-from app.model import DAY, SECOND
+from app.model import SECOND
+from app.persons import keeping
 from app.persons import tasks as persons
 from app.pipeline import recount
 from app.pipeline.run import Pipeline
@@ -45,9 +46,11 @@ SILENCE = 30  # seconds that PostgreSQL may say nothing before what waits for it
 IDLE_SECONDS = 0.03
 FULL = 1_000  # records of a batch after which more is taken at once
 RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
-RECEIPT_DAYS = 7
 MOST_LOG = 64 * 2**20  # bytes of SQLite's log after which it is begun anew
 LOG_PATIENCE = 2.0  # seconds that writers wait for it at most
+
+
+FOR_EVER = keeping.Limits(retention_months=0, rejected_days=0, audit_days=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Context:
     stored: threading.Event  # set when the pipeline committed something
     freshness: bytes = FRESHNESS
     mark: Path | None = None  # where it is noted how far `freshness` was committed
-    retention_months: int = 0  # of raw events; 0: for ever
+    limits: keeping.Limits = FOR_EVER
     eraser: persons.Eraser | None = None
     pace: Callable[[], float] = time.monotonic  # seconds that no one sets: when a task is due again
 
@@ -115,11 +118,11 @@ def replay(context: Context) -> None:
     Pipeline(context.engine, context.pipeline.clock, context.pipeline.country_of).replay()
 
 
-def forget_receipts(context: Context) -> None:
-    """Outcomes answer receipts for seven days."""
-    with db.begin(context.engine) as connection:
-        limit = context.pipeline.clock() - RECEIPT_DAYS * DAY
-        connection.execute(delete(tables.outcomes).where(tables.outcomes.c.at < limit))
+def drop_aged(context: Context) -> None:
+    """Receipts, rejected records and the audit log, each at its time."""
+    dropped = keeping.drop_old(context.engine, context.pipeline.clock(), context.limits)
+    if dropped:
+        log.info("old_rows_deleted", count=dropped)
 
 
 def make_months(context: Context) -> None:
@@ -131,7 +134,9 @@ def make_months(context: Context) -> None:
 
 def drop_old_events(context: Context) -> None:
     """Raw events whose time is over, some at each turn."""
-    dropped = retention.drop_old(context.engine, context.pipeline.clock(), context.retention_months)
+    now, months_kept = context.pipeline.clock(), context.limits.retention_months
+    dropped = retention.drop_old(context.engine, now, months_kept)
+    keeping.ran(context.engine, "raw events", removed=dropped, now=now)
     if dropped:
         log.info("old_events_deleted", count=dropped)
 
@@ -159,7 +164,7 @@ TASKS: tuple[Task, ...] = (
     Task(1, refresh_snapshot),
     Task(1, replay),
     Task(15, restart_log),
-    Task(3600, forget_receipts),
+    Task(3600, drop_aged),
     Task(3600, make_months),
     Task(10, drop_old_events),
     Task(0.5, erase_persons),
@@ -181,7 +186,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             queue=Queue(settings.inbox),
             snapshots=snapshots,
             stored=threading.Event(),
-            retention_months=settings.retention_months,
+            limits=keeping.Limits(settings.retention_months, settings.rejected_days, settings.audit_days),
             freshness=FRESHNESS if engine.dialect.name == "sqlite" else FRESHNESS + name,
             mark=settings.data / "worker.mark",
             eraser=persons.Eraser(

@@ -1,24 +1,24 @@
 """How long each class of data is kept, who sees to it, and the proof that nothing is kept longer.
 
-CLASSES is the whole list. What is kept for ever is named too: books and digests, and the identifiers of persons
-until they are erased (docs/rights.md). Raw events are events.retention's; what is deleted by age alone is
-deleted here, some at each turn.
+CLASSES is the whole list. What is kept for ever is named too: books and digests, and the identifiers of
+persons until they are erased (docs/rights.md). Raw events are events.retention's; what goes by age alone is
+deleted here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, func, select
 
 from app import bulk, db, tables
 from app.collect.visitor import MAX_AGE
-from app.events import months, retention
+from app.events import months
 from app.model import DAY, HOUR, SECOND
 
 RECEIPT_DAYS = 7
 
-BATCH = 2_000  # rows deleted in one transaction
+BATCH = 2_000  # rows deleted in one transaction, and those of the same instant
 NOTED_EVERY = HOUR  # how often a run that found nothing is written down
 
 
@@ -62,40 +62,40 @@ def _never(_now: int, _limits: Limits) -> None:
 CLASSES: tuple[Class, ...] = (
     Class(
         "raw events",
-        lambda l: f"{l.retention_months} whole months" if l.retention_months else "for ever",
+        lambda limits: f"{limits.retention_months} whole months" if limits.retention_months else "for ever",
         "CLICKTRAIL_RETENTION_MONTHS",
         _events_before,
         tables.events,
         "occurred_at",
     ),
-    Class("visitor cookie", lambda l: f"{MAX_AGE * SECOND // DAY} days, in the browser", "", _never),
+    Class("visitor cookie", lambda limits: f"{MAX_AGE * SECOND // DAY} days, in the browser", "", _never),
     Class(
         "receipts",
-        lambda l: _days(RECEIPT_DAYS),
+        lambda limits: _days(RECEIPT_DAYS),
         "",
-        lambda now, l: _since(now, RECEIPT_DAYS),
+        lambda now, limits: _since(now, RECEIPT_DAYS),
         tables.outcomes,
         "at",
     ),
     Class(
         "rejected records",
-        lambda l: _days(l.rejected_days),
+        lambda limits: _days(limits.rejected_days),
         "CLICKTRAIL_REJECTED_DAYS",
-        lambda now, l: _since(now, l.rejected_days),
+        lambda now, limits: _since(now, limits.rejected_days),
         tables.rejected,
         "at",
     ),
     Class(
         "audit log",
-        lambda l: _days(l.audit_days),
+        lambda limits: _days(limits.audit_days),
         "CLICKTRAIL_AUDIT_DAYS",
-        lambda now, l: _since(now, l.audit_days),
+        lambda now, limits: _since(now, limits.audit_days),
         tables.audit_log,
         "at",
     ),
-    Class("leads and sales", lambda l: "until erased", "", _never, tables.sightings, "occurred_at"),
-    Class("identities", lambda l: "until erased", "", _never, tables.edges, "first_seen"),
-    Class("books (credits, bookings, totals) and digests of ids", lambda l: "for ever", "", _never),
+    Class("leads and sales", lambda limits: "until erased", "", _never, tables.sightings, "occurred_at"),
+    Class("identities", lambda limits: "until erased", "", _never, tables.edges, "first_seen"),
+    Class("books (credits, bookings, totals) and digests of ids", lambda limits: "for ever", "", _never),
 )
 
 #: Deleted here, by age alone.
@@ -103,26 +103,27 @@ AGED = ("receipts", "rejected records", "audit log")
 
 
 def drop_old(engine: Engine, now: int, limits: Limits) -> int:
-    """Delete what is past its time, a batch of each class; returns how many rows went."""
+    """Delete all that is past its time, in batches; returns how many rows went."""
     gone = 0
     for one in CLASSES:
         before = one.before(now, limits)
         if one.what in AGED and before is not None and one.table is not None:
-            gone += _drop(engine, one.what, one.table, one.table.c[one.time] < before, now)
+            removed = sum(_batches(engine, one.table, one.table.c[one.time], before))
+            ran(engine, one.what, removed=removed, now=now)
+            gone += removed
     return gone
 
 
-def _drop(engine: Engine, what: str, table: Table, old: Any, now: int) -> int:
-    keys = list(table.primary_key.columns)
-    with db.reading(engine) as connection:
-        rows = connection.execute(select(*keys).where(old).limit(BATCH)).tuples().all()
-    if rows or _unnoted(engine, what, now):
+def _batches(engine: Engine, table: Table, time: ColumnElement[int], before: int) -> Iterator[int]:
+    """The oldest BATCH rows at a time, until none is left; how many each time."""
+    while True:
+        with db.reading(engine) as connection:
+            old = select(time).where(time < before).order_by(time).limit(BATCH)
+            instants = list(connection.scalars(old))
+        if not instants:
+            return
         with db.begin(engine) as connection:
-            for row in rows:
-                this = [key == value for key, value in zip(keys, row, strict=True)]
-                connection.execute(delete(table).where(*this))
-            note(connection, what, removed=len(rows), now=now)
-    return len(rows)
+            yield connection.execute(delete(table).where(time <= instants[-1])).rowcount
 
 
 def _unnoted(engine: Engine, what: str, now: int) -> bool:
@@ -176,9 +177,7 @@ def report(connection: Connection, workspace: int, *, now: int, limits: Limits) 
     return found
 
 
-def _held(
-    connection: Connection, one: Class, workspace: int, before: int | None
-) -> tuple[int | None, int]:
+def _held(connection: Connection, one: Class, workspace: int, before: int | None) -> tuple[int | None, int]:
     if one.table is None:
         return None, 0
     time = one.table.c[one.time]

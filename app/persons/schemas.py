@@ -62,3 +62,20 @@ class Erasure(BaseModel):
     done_at: Moment | None = Field(description="When inboxes and database files held nothing of it.")
     counts: dict[str, int] = Field(description="Rows emptied, by what they are of.")
     elsewhere: str = Field(default=ELSEWHERE, description="What an erasure does not reach.")
+
+
+class Kept(BaseModel):
+    """A class of data: how long it is kept, and the proof."""
+
+    what: str
+    kept: str
+    setting: str = Field(description="What changes it; empty: nothing does.")
+    before: Moment | None = Field(description="Nothing from before this instant may be held.")
+    oldest: Moment | None = Field(description="The oldest row that is held.")
+    past: int = Field(description="Rows held past their time: 0, but for a moment.")
+    looked_through_at: Moment | None = Field(description="When the worker last looked, to the hour.")
+    removed: int = Field(description="Rows deleted one by one so far.")
+
+
+class Retention(BaseModel):
+    classes: list[Kept]

@@ -96,11 +96,11 @@ def begin(by: Eraser, id_: int) -> None:
                 connection, row.workspace, _wanted(row.wanted), rebuild=by.rebuild, fresh=by.fresh
             )
         except Conflict:
-            return _put(connection, id_, stage=REFUSED, wanted="", done_at=by.clock())
+            return put(connection, id_, stage=REFUSED, wanted="", done_at=by.clock())
         if done is None:
             return
         found, counts = done
-        _put(connection, id_, stage=ERASING, wanted=_json(found).decode(), counts=_json(counts).decode())
+        put(connection, id_, stage=ERASING, wanted=_json(found).decode(), counts=_json(counts).decode())
     go_on(by, id_)
 
 
@@ -114,10 +114,10 @@ def go_on(by: Eraser, id_: int) -> None:
             emptied = erase.events(connection, _found(row.wanted))
             counts = msgspec.json.decode(row.counts or "{}", type=dict[str, int])
             counts["events"] = counts.get("events", 0) + emptied
-            _put(connection, id_, counts=_json(counts).decode())
+            put(connection, id_, counts=_json(counts).decode())
             if emptied < erase.BATCH:
                 stage = {"stage": SWEEPING, "round": next_round(connection), "erased_at": by.clock()}
-                return _put(connection, id_, wanted="", **stage)
+                return put(connection, id_, wanted="", **stage)
 
 
 def finish(by: Eraser, ids: list[int]) -> None:
@@ -126,7 +126,7 @@ def finish(by: Eraser, ids: list[int]) -> None:
         return
     with db.begin(by.engine) as connection:
         for id_ in ids:
-            _put(connection, id_, stage=DONE, done_at=by.clock())
+            put(connection, id_, stage=DONE, done_at=by.clock())
     log.info("persons_erased", requests=len(ids))
 
 
@@ -138,5 +138,5 @@ def _take(connection: Connection, id_: int, stage: str) -> Row[tuple[object, ...
     return connection.execute(here).one_or_none()
 
 
-def _put(connection: Connection, id_: int, **values: object) -> None:
+def put(connection: Connection, id_: int, **values: object) -> None:
     connection.execute(update(tables.erasures).where(e.id == id_).values(**values))
