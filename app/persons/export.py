@@ -54,7 +54,7 @@ def document(connection: Connection, found: Found, *, now: int) -> dict[str, Any
     """The document of a person who was found."""
     workspace = found.workspace
     w = tables.workspaces.c
-    names = _names(connection, workspace)
+    known = names(connection, workspace)
     times = intervals(found.shared)
     events = list(events_of(connection, found))
     rejected = _rejected(connection, found)
@@ -62,10 +62,10 @@ def document(connection: Connection, found: Found, *, now: int) -> dict[str, Any
         "workspace": connection.scalar(select(w.slug).where(w.id == workspace)),
         "exported_at": moment_text(now),
         "identifiers": _identifiers(connection, found),
-        "events": [_told(row, names) | {"only_names_them": not holds(found, times, row)} for row in events],
-        "landings": [_told(row, names) for row in _landings(connection, found)],
-        "conversions": [_conversion(connection, row, names) for row in _conversions(connection, found)],
-        "rejected": [_told(row, names) for row in rejected],
+        "events": [told(row, known) | {"only_names_them": not holds(found, times, row)} for row in events],
+        "landings": [told(row, known) for row in _landings(connection, found)],
+        "conversions": [_conversion(connection, row, known) for row in _conversions(connection, found)],
+        "rejected": [told(row, known) for row in rejected],
     }
 
 
@@ -82,21 +82,22 @@ def counts(connection: Connection, found: Found) -> dict[str, int]:
     }
 
 
-def _told(row: Row[Any], names: Names) -> dict[str, Any]:
+def told(row: Row[Any], known: Names) -> dict[str, Any]:
+    """A row with the words that its numbers stand for."""
     return {
-        name.removesuffix("_id") if name in NAMED else name: _value(name, value, names)
+        name.removesuffix("_id") if name in NAMED else name: _value(name, value, known)
         for name, value in row._mapping.items()
         if name not in LEFT_OUT
     }
 
 
-def _value(name: str, value: Any, names: Names) -> Any:
+def _value(name: str, value: Any, known: Names) -> Any:
     if value is None:
         return None
     if name.endswith("_at"):
         return moment_text(value)
     if name in NAMED:
-        return names[name].get(value, "")
+        return known[name].get(value, "")
     if name in MONEY:
         return value / MICROS
     if name in DECODED:
@@ -111,11 +112,10 @@ def _value(name: str, value: Any, names: Names) -> Any:
     return words[name].get(value, value) if name in words else value
 
 
-def _names(connection: Connection, workspace: int) -> Names:
+def names(connection: Connection, workspace: int) -> Names:
+    """Slugs of a workspace by number, by the column that holds the number."""
     return {
-        column: dict(
-            connection.execute(select(t.c.id, t.c.slug).where(t.c.workspace == workspace)).tuples().all()
-        )
+        column: dict(connection.execute(select(t.c.id, t.c.slug).where(t.c.workspace == workspace)).all())
         for column, t in NAMED.items()
     }
 
@@ -164,9 +164,9 @@ def _conversions(connection: Connection, found: Found) -> list[Row[Any]]:
     return list(connection.execute(here.order_by(c.occurred_at, c.id)))
 
 
-def _conversion(connection: Connection, row: Row[Any], names: Names) -> dict[str, Any]:
+def _conversion(connection: Connection, row: Row[Any], known: Names) -> dict[str, Any]:
     """One conversion with every report and change of it, and why its credit went where it went."""
-    shown = reading.shown(row, names["goal_id"])
+    shown = reading.shown(row, known["goal_id"])
     money = (*MONEY, "refunded", "net_value", "reported_value")
     shown |= {name: shown[name] / MICROS for name in money if shown.get(name) is not None}
     shown |= {name: moment_text(shown[name]) for name in ("occurred_at", "received_at")}
@@ -175,15 +175,15 @@ def _conversion(connection: Connection, row: Row[Any], names: Names) -> dict[str
     return shown | {
         "nodes": msgspec.json.decode(row.nodes or "[]"),
         "clicks": msgspec.json.decode(row.clicks),
-        "sightings": [_told(one, names) for one in sightings_of(connection, row.workspace, [row.id])],
-        "adjustments": [_told(one, names) for one in adjustments_of(connection, row.workspace, [row.id])],
+        "sightings": [told(one, known) for one in sightings_of(connection, row.workspace, [row.id])],
+        "adjustments": [told(one, known) for one in adjustments_of(connection, row.workspace, [row.id])],
         "touches": touches,
         "credits": why["models"],
     }
 
 
 def _rejected(connection: Connection, found: Found) -> list[Row[Any]]:
-    names, r = names_of(connection, found), tables.rejected.c
+    known, r = names_of(connection, found), tables.rejected.c
     here = select(tables.rejected).where(r.workspace.in_((found.workspace, 0)), r.body != "")
     rows = connection.execute(here.order_by(r.id).execution_options(yield_per=1000))
-    return [row for row in rows if names_person(row.body, row.kind, names)]
+    return [row for row in rows if names_person(row.body, row.kind, known)]

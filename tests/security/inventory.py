@@ -74,7 +74,7 @@ def _framework(routes: Sequence[Any]) -> Iterator[str]:
 def filled(path: str, owner: Tenant) -> str:
     """The path to what `owner` has."""
     noun = path.split("/")[-2] if path.count("/") > 1 else ""
-    id_ = owner.things[{"keys": "key", "pricing": "deal"}.get(noun, "order")]
+    id_ = owner.things[{"keys": "key", "pricing": "deal", "erasures": "erasure"}.get(noun, "order")]
     told = {"campaign": "slug", "ad": "slug", "slug": "slug", "receipt": "receipt"}
     return re.sub(r"\{(\w+)\}", lambda m: id_ if m[1] == "id" else owner.things[told[m[1]]], path)
 
