@@ -7,17 +7,18 @@ Every command says what it did in a line or two, and imports what it needs when 
 import json
 import os
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from app.rights import person, retention
+from app.terminal import Data, Of, now, read_settings
+from app.terminal import database as _database
+from app.terminal import said_plainly as _said_plainly
+from app.terminal import workspace_id as _workspace_id
 
+if TYPE_CHECKING:
     from app.serve import Plan
     from app.settings import Settings
 
@@ -26,28 +27,8 @@ key = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys.")
 workspace = typer.Typer(no_args_is_help=True, help="Add and list workspaces.")
 app.add_typer(key, name="key")
 app.add_typer(workspace, name="workspace")
-
-Data = Annotated[Path | None, typer.Option(help="Folder of the database and the inbox.", show_default=False)]
-Of = Annotated[str, typer.Option("--workspace", "-w", help="Slug of the workspace; default: the first.")]
-
-
-def now() -> int:
-    return time.time_ns() // 1000
-
-
-def read_settings(**given: object) -> "Settings":
-    """The settings of the environment, and over them what the command line says."""
-    from pydantic import ValidationError
-
-    from app.settings import Settings
-
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        for one in error.errors():
-            name = "CLICKTRAIL_" + "_".join(str(part) for part in one["loc"]).upper()
-            typer.echo(f"{name}: {one['msg']}", err=True)
-        raise typer.Exit(2) from None
+app.add_typer(person, name="person")
+app.command("retention")(retention)
 
 
 @app.command()
@@ -366,52 +347,6 @@ def workspace_list(data: Data = None) -> None:
         rows = connection.execute(select(tables.workspaces).order_by(tables.workspaces.c.id)).all()
     for row in rows:
         print(f"{row.slug:<20} {row.timezone:<20} {row.reporting_currency}  {row.name}")
-
-
-@contextmanager
-def _database(data: Path | None) -> Iterator["Connection"]:
-    """One write transaction on the migrated database; afterwards the doors' snapshot is refreshed."""
-    from app import db
-    from app.migrate import migrate as bring_up_to_date
-    from app.workspaces import Snapshots
-
-    settings = read_settings(data=data)
-    with _said_plainly():
-        bring_up_to_date(settings.database)
-    engine = db.connect(settings.database, pool=1)
-    try:
-        with db.begin(engine) as connection:
-            yield connection
-        Snapshots(settings.snapshot, clock=now).refresh(engine)
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    """A schema that is too new, or a database that does not answer, is an operator's matter: no traceback."""
-    from sqlalchemy.exc import DBAPIError
-
-    try:
-        yield
-    except (RuntimeError, OSError, DBAPIError) as error:
-        told = f"the database said: {error.orig}" if isinstance(error, DBAPIError) else str(error)
-        typer.echo(told, err=True)
-        raise typer.Exit(1) from None
-
-
-def _workspace_id(connection: "Connection", slug: str) -> int:
-    from sqlalchemy import select
-
-    from app import tables
-
-    c = tables.workspaces.c
-    wanted = select(c.id).order_by(c.id)
-    found = connection.scalars(wanted.where(c.slug == slug) if slug else wanted).first()
-    if found is None:
-        typer.echo(f"There is no workspace {slug or 'yet: start clicktrail serve'}", err=True)
-        raise typer.Exit(1)
-    return int(found)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ COMMIT), `reading` a consistent snapshot. Write transactions stay under 250 ms: 
 the others waiting. On PostgreSQL writers run side by side; where that would be wrong they `lock`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from enum import IntEnum
 from functools import partial
@@ -171,6 +171,7 @@ def _on_connect(connection: Any, _record: object) -> None:
         "temp_store=MEMORY",
         "journal_size_limit=67108864",
         "wal_autocheckpoint=4000",
+        "secure_delete=ON",  # what is erased is overwritten, in the file's free places too
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 
@@ -207,6 +208,31 @@ def restart_log(engine: Engine, *, most: int, patience: float) -> int:
             finally:
                 raw.execute(f"PRAGMA busy_timeout={BUSY}").close()
     return size
+
+
+def scour(engine: Engine, names: Iterable[str], *, patience: float) -> bool:
+    """Take out of the database's files what these tables held and hold no more; False: not now, try again.
+
+    SQLite overwrote it when it was deleted (secure_delete); what is left is the log. PostgreSQL takes away
+    dead rows; the bytes may stay in free space until it is used again, and in its log until that is recycled.
+    """
+    with closing(engine.raw_connection()) as pooled:
+        raw: Any = pooled.dbapi_connection
+        if engine.dialect.name != "sqlite":
+            raw.autocommit = True
+            try:
+                for name in names:
+                    raw.execute(f"VACUUM {name}")
+            finally:
+                raw.autocommit = False
+            return True
+        try:
+            raw.execute(f"PRAGMA busy_timeout={round(patience * 1000)}").close()
+            busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            raw.execute(f"PRAGMA busy_timeout={BUSY}").close()
+    log = Path(f"{engine.url.database}-wal")
+    return not busy and (not log.exists() or not log.stat().st_size)
 
 
 @contextmanager

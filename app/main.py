@@ -47,6 +47,8 @@ from app.deps import Service, now_us
 from app.errors import ClicktrailError, Unavailable
 from app.inbox.sqlite import Inbox
 from app.metrics import routes as metrics
+from app.persons import routes as persons
+from app.persons.keeping import Limits
 from app.places import countries_if_readable
 from app.pricing import routes as pricing
 from app.pulse import Pulse
@@ -76,6 +78,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     pricing.router,
     spend.router,
     check.router,
+    persons.router,
     attribution.router,  # its .../why before the ids of conversions, which may hold slashes
     conversions.router,
 )
@@ -242,6 +245,7 @@ def create_app(settings: Settings, *, clock: Callable[[], int] = now_us) -> Appl
         new_id=lambda: f"check-{secrets.token_hex(16)}",
         public_url=settings.public_url.rstrip("/"),
     )
+    framework.state.limits = Limits(settings.retention_months, settings.rejected_days, settings.audit_days)
     for router in ROUTERS:
         framework.include_router(router)
     framework.include_router(_health(inbox))

@@ -56,6 +56,15 @@ class Settings(BaseSettings):
         le=1200,
         description="Whole months of raw events kept; older ones go; 0: all stay.",
     )
+    rejected_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="Days that refused and quarantined records are kept, replayed or not; 0: all stay.",
+    )
+    audit_days: int = Field(
+        0, ge=0, le=36_500, description="Days that the log of changes is kept; 0: all of it stays."
+    )
     drain_seconds: float = Field(2.0, ge=0, description="How long a stopping web process serves on.")
     request_seconds: float = Field(
         15.0,

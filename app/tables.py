@@ -480,6 +480,37 @@ source_days = table(
     clustered=True,
 )
 
+#: What persons asked to have erased: whom, in numbers (persons.rules.Wanted), until it is done; then counts.
+erasures = table(
+    "erasures",
+    serial(),
+    whole("workspace"),
+    whole("requested_at"),
+    text("stage"),  # persons.tasks.STAGES
+    whole("round"),  # every inbox must have been swept after this round before the stage can end
+    text("wanted"),
+    text("counts"),  # JSON: how many rows of which table
+    maybe("erased_at"),
+    maybe("done_at"),
+    Index("erasures_stage", "stage", "id"),
+)
+
+#: The machines' inboxes: up to which round each has let go of what it had processed.
+sweepers = table(
+    "sweepers",
+    Column("name", Bytes(), primary_key=True),  # of the worker: the one in its lock file
+    whole("round"),
+    whole("seen_at"),
+)
+
+#: When what is kept for a time was last looked through (persons.keeping.CLASSES), and what went then.
+keeping_runs = table(
+    "keeping_runs",
+    Column("what", TEXT, primary_key=True),
+    whole("ran_at"),
+    whole("removed"),
+)
+
 # --- Who is whom -----------------------------------------------------------------------------------
 
 #: Two identifiers told by one event. Facts; people are the components of this graph.
@@ -592,6 +623,7 @@ conversions = table(
     text("lead_id"),
     text("issues"),  # JSON: refund_exceeds_value, refund_currency, value_conflict, ...
     whole("credit_version", 0, MIDDLE),
+    whole("frozen", 0, SMALL),  # 1: somebody was erased; its credits and setbacks stand as they are
     Index("conversions_time", "workspace", "occurred_at"),
     Index("conversions_order", "workspace", "order_id"),
     clustered=True,

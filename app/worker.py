@@ -16,14 +16,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine
 
-from app import db, disk, salt, tables
+from app import db, disk, salt
 from app.attribution.leader import NOTES, lead
 from app.deps import now_us
 from app.events import months, retention
 from app.inbox.queue import Queue
-from app.model import DAY, HOUR, SECOND
+from app.inbox.sweep import Sweep
+from app.model import SECOND
+from app.persons import keeping
+from app.persons import tasks as persons
 from app.pipeline import recount
 from app.pipeline.run import Pipeline
 from app.places import countries
@@ -43,10 +46,11 @@ SILENCE = 30  # seconds that PostgreSQL may say nothing before what waits for it
 IDLE_SECONDS = 0.03
 FULL = 1_000  # records of a batch after which more is taken at once
 RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
-RECEIPT_DAYS = 7
-SOURCE_HOURS, SOURCE_DAYS = 60 * DAY, 400 * DAY  # how long counts by hour and by day are kept
 MOST_LOG = 64 * 2**20  # bytes of SQLite's log after which it is begun anew
 LOG_PATIENCE = 2.0  # seconds that writers wait for it at most
+
+
+FOR_EVER = keeping.Limits(retention_months=0, rejected_days=0, audit_days=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Context:
     freshness: bytes = FRESHNESS
     mark: Path | None = None  # where it is noted how far `freshness` was committed
     data: Path | None = None  # the data folder; None: there is none
-    retention_months: int = 0  # of raw events; 0: for ever
+    limits: keeping.Limits = FOR_EVER
+    eraser: persons.Eraser | None = None
     pace: Callable[[], float] = time.monotonic  # seconds that no one sets: when a task is due again
 
 
@@ -114,11 +119,11 @@ def replay(context: Context) -> None:
     Pipeline(context.engine, context.pipeline.clock, context.pipeline.country_of).replay()
 
 
-def forget_receipts(context: Context) -> None:
-    """Outcomes answer receipts for seven days."""
-    with db.begin(context.engine) as connection:
-        limit = context.pipeline.clock() - RECEIPT_DAYS * DAY
-        connection.execute(delete(tables.outcomes).where(tables.outcomes.c.at < limit))
+def drop_aged(context: Context) -> None:
+    """Receipts, rejected records and the audit log, each at its time."""
+    dropped = keeping.drop_old(context.engine, context.pipeline.clock(), context.limits)
+    if dropped:
+        log.info("old_rows_deleted", count=dropped)
 
 
 def make_months(context: Context) -> None:
@@ -130,7 +135,9 @@ def make_months(context: Context) -> None:
 
 def drop_old_events(context: Context) -> None:
     """Raw events whose time is over, some at each turn."""
-    dropped = retention.drop_old(context.engine, context.pipeline.clock(), context.retention_months)
+    now, months_kept = context.pipeline.clock(), context.limits.retention_months
+    dropped = retention.drop_old(context.engine, now, months_kept)
+    keeping.ran(context.engine, "raw events", removed=dropped, now=now)
     if dropped:
         log.info("old_events_deleted", count=dropped)
 
@@ -141,20 +148,17 @@ def destroy_salts(context: Context) -> None:
         log.info("salts_destroyed", count=count)
 
 
-def forget_sources(context: Context) -> None:
-    """Who sent when, for as long as the list of silent sources looks back."""
-    now = context.pipeline.clock()
-    with db.begin(context.engine) as connection:
-        hours, days = tables.source_hours.c, tables.source_days.c
-        connection.execute(delete(tables.source_hours).where(hours.hour < (now - SOURCE_HOURS) // HOUR))
-        connection.execute(delete(tables.source_days).where(days.day < (now - SOURCE_DAYS) // DAY))
-
-
 def restart_log(context: Context) -> None:
     """Reports that overlap keep SQLite's log from ever beginning anew."""
     size = db.restart_log(context.engine, most=MOST_LOG, patience=LOG_PATIENCE)
     if size > 2 * MOST_LOG:
         log.warning("log_long", bytes=size)
+
+
+def erase_persons(context: Context) -> None:
+    """Carry out what persons asked for."""
+    if context.eraser is not None:
+        persons.carry_on(context.eraser)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +171,11 @@ TASKS: tuple[Task, ...] = (
     Task(1, refresh_snapshot),
     Task(1, replay),
     Task(15, restart_log),
-    Task(3600, forget_receipts),
-    Task(3600, forget_sources),
+    Task(3600, drop_aged),
     Task(3600, make_months),
     Task(10, drop_old_events),
     Task(10, destroy_salts),
+    Task(0.5, erase_persons),
 )
 
 
@@ -190,10 +194,18 @@ def run(settings: Settings, stop: threading.Event) -> None:
             queue=Queue(settings.inbox),
             snapshots=snapshots,
             stored=threading.Event(),
-            retention_months=settings.retention_months,
+            limits=keeping.Limits(settings.retention_months, settings.rejected_days, settings.audit_days),
             freshness=FRESHNESS if engine.dialect.name == "sqlite" else FRESHNESS + name,
             mark=settings.data / "worker.mark",
             data=settings.data,
+            eraser=persons.Eraser(
+                engine=engine,
+                sweep=Sweep(settings.inbox),
+                name=name,
+                clock=now_us,
+                rebuild=recount.rebuild,
+                fresh=lambda: secrets.randbits(63),
+            ),
         )
         gc.collect()
         gc.freeze()

@@ -8,10 +8,10 @@ the note that is read after both.
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, func, select
 
 from app import db, tables
 from app.attribution.store import due, setup
@@ -109,6 +109,18 @@ def _take(connection: Connection) -> tuple[dict[int, Notes], int]:
     return dict(notes), count
 
 
+def catch_up(connection: Connection, rebuild: Callable[[Connection, int, str], None]) -> bool:
+    """Derive from all notes there are, in the caller's transaction; False when they are too many for one."""
+    if (connection.scalar(select(func.count()).select_from(tables.changes)) or 0) > 10 * NOTES:
+        return False
+    taken = NOTES
+    while taken >= NOTES:
+        notes, taken = _take(connection)
+        for of, found in sorted(notes.items()):
+            derive(connection, of, found, rebuild)
+    return True
+
+
 def derive(
     connection: Connection,
     workspace: int,
@@ -193,14 +205,19 @@ def refold(
     currency: str,
 ) -> None:
     """Fold these conversions from their facts, write them, and mark them due."""
+    ids = list(ids)
     folded: dict[int, Conversion] = {}
     rated_on: dict[int, int] = {}
+    standing = conversions.frozen(connection, workspace, ids)
     for id_, (sightings, adjustments) in conversions.facts(connection, workspace, ids).items():
         if not sightings:
             continue  # a refund that came before its sale waits for it
         found = fold(id_, sightings, adjustments, trust_browser=settings.browser_sales == "approved")
         rate = rates.find(found.currency or currency, currency, local_day(zone, found.occurred_at))
         folded[id_] = rated(found, rate.value if rate else None)
+        if id_ in standing:  # who made it is not known any more, nor what else they made
+            repeats = standing[id_] & (REPEATED | DUPLICATE)
+            folded[id_] = replace(folded[id_], setbacks=folded[id_].setbacks | repeats, frozen=1)
         if rate is not None and folded[id_].rate is not None:
             rated_on[id_] = rate.day
     if not folded:
@@ -238,6 +255,8 @@ def _stand(connection: Connection, workspace: int, folded: Mapping[int, Conversi
     grouped = {c.id: key for key, group in groups.items() for c in group}
     changed: dict[int, int] = {}
     for c in candidates.values():
+        if c.frozen:
+            continue
         setbacks = c.setbacks & ~(REPEATED | DUPLICATE)
         if c.id in grouped and c.id not in standing:
             setbacks |= REPEATED if grouped[c.id][0] == "lead" else DUPLICATE

@@ -36,6 +36,7 @@ class Conversions:
     new_customer: Ints
     consent_denied: Ints
     credit_version: Ints
+    frozen: Ints
     currency: list[str]
     nodes: list[list[int]]
     clicks: list[list[dict[str, int]]]

@@ -37,7 +37,8 @@ class Setup:
     def frozen(self, conversions: Conversions) -> Bits:
         """Those that have their credits, and whose touches may be gone: they keep what they have."""
         reach = conversions.occurred_at - self.rules.longest
-        return (conversions.credit_version > 0) & (reach < self.kept_since)
+        gone: Bits = (reach < self.kept_since) | (conversions.frozen != 0)
+        return gone & (conversions.credit_version > 0)
 
     @property
     def exhaustible(self) -> bool:
@@ -89,6 +90,13 @@ def due(connection: Connection, *, limit: int, now: int) -> tuple[int, list[int]
     return workspace, list(ids)
 
 
+def waiting(connection: Connection, workspace: int, ids: Sequence[int]) -> list[int]:
+    """Those of `ids` that are due, earliest first."""
+    d = tables.due.c
+    here = (d.workspace == workspace, bulk.among(connection, d.conversion, ids))
+    return list(connection.scalars(select(d.conversion).where(*here).order_by(d.occurred_at, d.conversion)))
+
+
 def _next_workspace(connection: Connection, after: int) -> int | None:
     d = tables.due.c
     found: int | None = connection.scalar(select(func.min(d.workspace)).where(d.workspace > after))
@@ -110,7 +118,7 @@ def conversions(connection: Connection, workspace: int, ids: Sequence[int]) -> C
         "reported": func.coalesce(c.reported, 0), "reported_cogs": func.coalesce(c.reported_cogs, 0),
         "state": c.state, "setbacks": c.setbacks, "adjusted": c.adjusted,
         "new_customer": func.coalesce(c.new_customer, 0), "consent_denied": c.consent_denied,
-        "credit_version": c.credit_version,
+        "credit_version": c.credit_version, "frozen": c.frozen,
     }  # fmt: skip
     statement = select(*numbers.values(), c.currency, c.nodes, c.clicks)
     rows = connection.execute(

@@ -5,7 +5,7 @@ The old side of a difference is what is stored, never what is remembered, so it 
 transaction; which conversions share a call makes no difference to what they earn.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -34,6 +34,9 @@ from app.conversions.store import changes, load, mark_due
 from app.model import BASES, QUARTER, REASONS
 from app.workspaces import local_day
 
+#: Where conversions use touches up, one that is settled may make a later one due, and so on: never for long.
+SETTLINGS = 100
+
 Known = Mapping[int, list[Result]]  # per person, see gather.results
 
 
@@ -51,6 +54,18 @@ def settle(connection: Connection, *, limit: int, now: int) -> int:
         _settle(connection, setup, conversions)
     store.settled(connection, workspace, ids)
     return len(ids)
+
+
+def settle_these(connection: Connection, workspace: int, ids: Sequence[int]) -> None:
+    """Settle those of `ids` that are due, before somebody is erased from them."""
+    for _ in range(SETTLINGS):
+        waiting = store.waiting(connection, workspace, ids)
+        if not waiting:
+            return
+        conversions = store.conversions(connection, workspace, waiting)
+        if len(conversions.id):
+            _settle(connection, store.setup(connection, workspace), conversions)
+        store.settled(connection, workspace, waiting)
 
 
 def _settle(connection: Connection, setup: Setup, conversions: Conversions) -> None:

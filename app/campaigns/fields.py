@@ -53,6 +53,7 @@ REASONS: dict[str, str] = {
     "campaign_missing": "an ad is one of a campaign: `campaign` is required with `ad`",
     "rate_same": "a currency has no rate to itself",
     "replay_unclear": "needs either `ids` or `code`",
+    "person_unclear": "name exactly one identifier; `store` goes with `order_id`",
     "shares_invalid": "must be three whole numbers from 0 that add up to 100",
 }
 

@@ -108,6 +108,7 @@ class Conversion:
     clicks: tuple[tuple[int, int, int, int, int], ...] = ()
     issues: tuple[str, ...] = ()
     initial_state: int = APPROVED
+    frozen: int = 0
 
 
 @dataclass(frozen=True, slots=True)

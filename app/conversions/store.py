@@ -103,7 +103,7 @@ def conversion(row: Any) -> Conversion:
         new_customer=row.new_customer, country=row.country, device=row.device,
         consent_denied=row.consent_denied, lead_id=row.lead_id, nodes=_numbers.decode(row.nodes or "[]"),
         clicks=tuple(tuple(click[name] for name in CLICK_FIELDS) for click in clicks),  # type: ignore[misc]
-        issues=_words.decode(row.issues or "[]"), initial_state=row.initial_state,
+        issues=_words.decode(row.issues or "[]"), initial_state=row.initial_state, frozen=row.frozen,
     )  # fmt: skip
 
 
@@ -215,6 +215,27 @@ def give_up(connection: Connection, workspace: int, id_: int) -> None:
         update(tables.conversions).where(*this).values(issues=_text(sorted(issues | {"unsettled"})))
     )
     connection.execute(delete(tables.due).where(d.workspace == workspace, d.conversion == id_))
+
+
+def freeze(connection: Connection, workspace: int, ids: Iterable[int]) -> None:
+    """From now on the credits and setbacks of these conversions stand as they are."""
+    c = tables.conversions.c
+    wanted = sorted(set(ids))
+    for start in range(0, len(wanted), CHUNK):
+        here = (c.workspace == workspace, bulk.among(connection, c.id, wanted[start : start + CHUNK]))
+        connection.execute(update(tables.conversions).where(*here).values(frozen=1))
+
+
+def frozen(connection: Connection, workspace: int, ids: Iterable[int]) -> dict[int, int]:
+    """Those of `ids` that are frozen, with their setbacks."""
+    c = tables.conversions.c
+    wanted = sorted(set(ids))
+    found: dict[int, int] = {}
+    for start in range(0, len(wanted), CHUNK):
+        part = bulk.among(connection, c.id, wanted[start : start + CHUNK])
+        rows = select(c.id, c.setbacks).where(c.workspace == workspace, part, c.frozen != 0)
+        found.update(connection.execute(rows).all())
+    return found
 
 
 def set_back(connection: Connection, workspace: int, setbacks: Mapping[int, int]) -> None:

@@ -122,6 +122,14 @@ def _degrees(connection: Connection, workspace: int, nodes: Iterable[int]) -> It
             yield from ((node, degree) for node, degree in rows)
 
 
+def edges_of(
+    connection: Connection, workspace: int, nodes: Iterable[int]
+) -> list[tuple[int, int, int, int, int]]:
+    """(node, kind, other, other's kind, first seen) of every edge of `nodes`, from each of its ends that is
+    one of them."""
+    return list(_edges(connection, workspace, nodes))
+
+
 def _edges(
     connection: Connection, workspace: int, nodes: Iterable[int]
 ) -> Iterable[tuple[int, int, int, int, int]]:

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, delete, select
 
 from app import bulk, tables
 from app.identity import blocks
-from app.identity.graph import Around, around, chunks
-from app.identity.rules import EVER, REASONS, Membership, people
+from app.identity.graph import Around, around, chunks, edges_of
+from app.identity.rules import EVER, EVERY_KIND, REASONS, Membership, joins, people
+from app.tables import edges
 from app.tables import people as people_table
 
 SHARED, BLOCKED = REASONS["shared"], REASONS["blocked"]
@@ -90,6 +91,31 @@ def members(connection: Connection, workspace: int, nodes: Iterable[int]) -> set
     wanted = set(nodes)
     held = {m.person for m in _memberships(connection, workspace, wanted, by="node")}
     return wanted | {m.node for m in _memberships(connection, workspace, held, by="person")}
+
+
+def strangers(connection: Connection, workspace: int, nodes: Iterable[int], *, limit: int) -> set[int]:
+    """Those of `nodes` that join nobody: shared devices, what would join too many, what was blocked."""
+    wanted = set(nodes)
+    found = around(connection, workspace, wanted, limit=limit, blocked=blocks.active(connection, workspace))
+    return {n for n in wanted if found.lost[n] == EVERY_KIND or not joins(found.kinds[n], found.near[n])}
+
+
+def replace_nodes(connection: Connection, workspace: int, instead: Mapping[int, int]) -> None:
+    """Take the nodes of `instead` out of the graph. Edges among them go; where one leads to somebody else the
+    stranger that `instead` names takes its place, so that whom others are joined with stays as it was."""
+    found = edges_of(connection, workspace, instead)
+    e = edges.c
+    for end in (e.a, e.b):
+        for part in chunks(instead):
+            gone = delete(edges).where(e.workspace == workspace, bulk.among(connection, end, part))
+            connection.execute(bulk.found_by(gone, edges, "edges_back") if end is e.b else gone)
+    rows = set()
+    for node, kind, other, other_kind, at in found:
+        if other not in instead:
+            (a, a_kind), (b, b_kind) = sorted(((instead[node], kind), (other, other_kind)))
+            rows.add((workspace, a, b, a_kind, b_kind, at))
+    columns = ("workspace", "a", "b", "a_kind", "b_kind", "first_seen")
+    bulk.append(connection, edges, columns, sorted(rows))
 
 
 def _persons(at: int, nodes: Sequence[int], of_node: dict[int, list[Membership]]) -> set[int]:

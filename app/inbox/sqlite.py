@@ -28,6 +28,7 @@ from app.inbox.records import Position as Position
 from app.inbox.records import Slice as Slice
 from app.inbox.room import INBOX, NEEDED, Room, judged
 from app.inbox.segment import Segment
+from app.inbox.sweep import marked
 
 SAMPLE_EVERY = 0.25  # seconds between looks at the disk, and between attempts to recover
 STALLED_AFTER = 2.0  # seconds one commit may take before new records are refused instead of piled up
@@ -72,6 +73,7 @@ class Inbox:
         self._stopping = False
         self._handed: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._segment: Segment | None = None
+        self._mark = (0, 0)  # of the folder (sweep.py), when the file that is open was begun
         self._sampled_at = 0.0
         self._unsampled = 0  # bytes written since: between two looks a fast sender could pass any limit
         self._sample_bytes = min(limit_bytes, reserve_bytes or limit_bytes) // 64
@@ -215,6 +217,8 @@ class Inbox:
                 self._rotate()
         elif self.room.code == INBOX and self._segment.size and (trouble is not None or self._filling):
             self._rotate()  # only a closed file can be drained and unlinked
+        elif trouble is None and marked(self.folder) != self._mark:
+            self._rotate()  # somebody is to be forgotten
         elif trouble is None and self._trouble is not None:
             self._recover()
 
@@ -225,6 +229,7 @@ class Inbox:
             self._segment = None
         try:
             disk.make_folder(self.folder)
+            self._mark = marked(self.folder)
             self._segment = Segment.create(self.folder, clock=self.clock)
         except (sqlite.Error, OSError) as error:
             self._fail("inbox_write_failed", f"an inbox file cannot be made: {error}")

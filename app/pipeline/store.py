@@ -277,7 +277,7 @@ def settle_landings(
         ):
             candidates[key].append(Landing(*found))
     everyone = [x for xs in candidates.values() for x in xs]
-    explained = _explained(connection, workspace, everyone)
+    explained = explained_by(connection, workspace, everyone)
     present: dict[int, int] = {}
     by_number = {click_number(key): key for key in keys}
     for part in chunks(x.occurred_at for x in everyone):
@@ -298,7 +298,7 @@ def settle_landings(
         _land(connection, facts, zone, workspace, landing, click_number(key))
 
 
-def _explained(
+def explained_by(
     connection: Connection, workspace: int, landings: Sequence[Landing]
 ) -> set[tuple[int, int, int]]:
     """Buckets (visitor, campaign, half-hour) in which a redirect click is known."""

@@ -8,8 +8,8 @@ import pytest
 from app import tables
 from app.doctor import examine
 from app.model import DAY, HOUR, SOURCES
+from app.persons import keeping
 from app.settings import Settings
-from app.worker import SOURCE_DAYS, SOURCE_HOURS, Context, forget_sources
 from app.workspaces import add_key
 from tests import engines
 from tests.conftest import Clicktrail, wait_until
@@ -18,6 +18,8 @@ from tests.house import House as Pipe
 from tests.management import NOW, House, admin, house, stranger
 
 __all__ = ["admin", "house", "stranger"]
+
+HOURS_KEPT, DAYS_KEPT = keeping.SOURCE_HOURS_DAYS * DAY, keeping.SOURCE_DAYS_DAYS * DAY
 
 
 def put(house: House | Pipe, workspace: int, kind: str, name: str, *, last: int, days: int = 40) -> None:
@@ -86,11 +88,11 @@ async def test_they_are_found_by_state_and_what_does_not_fit_is_counted(house: H
 
 def test_what_is_too_old_is_forgotten(tmp_path: Path) -> None:
     pipe = Pipe.on(engines.connect(tmp_path))
-    for last in (NOON, NOON - SOURCE_HOURS + DAY, NOON - SOURCE_DAYS + DAY):
+    for last in (NOON, NOON - HOURS_KEPT + DAY, NOON - DAYS_KEPT + DAY):
         put(pipe, 1, "site", "shop.example", last=last, days=3)
-    forget_sources(Context(pipe.engine, pipe.pipeline, None, None, None))  # type: ignore[arg-type]
-    assert min(row.hour for row in pipe.rows(tables.source_hours)) == (NOON - SOURCE_HOURS) // HOUR
-    assert min(row.day for row in pipe.rows(tables.source_days)) == (NOON - SOURCE_DAYS) // DAY
+    keeping.drop_old(pipe.engine, NOON, keeping.Limits(0, 0, 0))
+    assert min(row.hour for row in pipe.rows(tables.source_hours)) == (NOON - HOURS_KEPT) // HOUR
+    assert min(row.day for row in pipe.rows(tables.source_days)) == (NOON - DAYS_KEPT) // DAY
 
 
 def test_what_a_real_event_was_sent_by_is_listed(clicktrail: Clicktrail) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import Connection, delete, func, make_url, select, text
+from sqlalchemy import Connection, delete, func, make_url, select, text, true
 
 from app import db, tables
 from app.attribution.leader import lead
@@ -97,9 +97,13 @@ def unshared(connection: Connection) -> list[str]:
 
 
 def _forget(connection: Connection) -> None:
-    """Take away all that is derived, and leave the leader notes of all the facts."""
+    """Take away all that is derived, and leave the leader notes of all the facts. Of frozen conversions it is
+    not known any more who earned them: their credits and setbacks are facts by now."""
+    frozen = connection.scalars(select(tables.conversions.c.id).where(tables.conversions.c.frozen != 0)).all()
     for table in DERIVED:
-        connection.execute(delete(table))
+        keys = {tables.conversions: "id", tables.credits: "conversion"}
+        own = table.c[keys[table]].not_in(frozen) if table in keys else true()
+        connection.execute(delete(table).where(own))
     s, a, e = tables.sightings.c, tables.adjustments.c, tables.edges.c
     told = {*connection.scalars(select(s.conversion)), *connection.scalars(select(a.conversion))}
     store.tell(connection, 1, "conversions", sorted(told))

@@ -37,6 +37,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/spend": {"rows": [{"date": "2026-11-01", "amount": 1, "currency": "EUR"}]},
     "/v1/fx-rates": {"rows": [{"date": "2026-11-01", "currency": "USD", "rate": 1}]},
     "/v1/metrics/query": {"metrics": ["clicks"]},
+    "/v1/person/find": {"conversion_id": "cv_0000000000000001"},
+    "/v1/person/export": {"conversion_id": "cv_0000000000000001"},
+    "/v1/person/erase": {"visitor_id": "nobody-of-ours"},
     "/v1/events": {"kind": "visit"},
     "/collect": {"events": [{"kind": "visit"}]},
 }
@@ -73,7 +76,8 @@ def _framework(routes: Sequence[Any]) -> Iterator[str]:
 def filled(path: str, owner: Tenant) -> str:
     """The path to what `owner` has."""
     noun = path.split("/")[-2] if path.count("/") > 1 else ""
-    id_ = owner.things[{"keys": "key", "pricing": "deal", "blocks": "block"}.get(noun, "order")]
+    kinds = {"keys": "key", "pricing": "deal", "blocks": "block", "erasures": "erasure"}
+    id_ = owner.things[kinds.get(noun, "order")]
     told = {"campaign": "slug", "ad": "slug", "slug": "slug", "receipt": "receipt"}
     return re.sub(r"\{(\w+)\}", lambda m: id_ if m[1] == "id" else owner.things[told[m[1]]], path)
 

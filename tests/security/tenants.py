@@ -187,6 +187,8 @@ def _settled(connection: Connection, name: str) -> Tenant:
     refused = {"workspace": id_, "at": now, "kind": "quarantined", "door": "api", "code": f"x-{name}"}
     connection.execute(tables.rejected.insert().values(refused))
     connection.execute(tables.junk.insert().values(workspace=id_, kind=2, value=f"x-{name}", events=1))
+    asked = {"workspace": id_, "requested_at": now, "stage": "done", "done_at": now}
+    connection.execute(tables.erasures.insert().values(asked))
     return Tenant(id_, name, keys)
 
 
@@ -217,7 +219,8 @@ def _furnish(town: Town, tenant: Tenant) -> None:
     (spare,) = [row for row in town.rows(tables.keys, workspace=tenant.id) if row["name"] == "spare"]
     (refused,) = town.rows(tables.rejected, workspace=tenant.id)
     tenant.things |= {"slug": mine, "key": str(spare["id"]), "order": f"order-{tenant.name}"}
-    tenant.things |= {"rejected": str(refused["id"])}
+    (erasure,) = town.rows(tables.erasures, workspace=tenant.id)
+    tenant.things |= {"rejected": str(refused["id"]), "erasure": str(erasure["id"])}
 
 
 def events(folder: Path) -> list[Event]:
