@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 #: First parts of paths that something else answers.
 TAKEN = frozenset(("c", "v1", "postback", "healthz", "readyz", "metrics", "docs"))
 
+HOST = re.compile(r"(?!-)[\w-]{1,63}(?<!-)(\.(?!-)[\w-]{1,63}(?<!-))*")
+
 
 class Settings(BaseSettings):
     """What an operator may set. The defaults run on one small machine with nothing else installed."""
@@ -108,7 +110,7 @@ class Settings(BaseSettings):
             try:
                 ip_network(said)
             except ValueError:
-                if not re.fullmatch(r"(?=[^/]*[^/\W\d][^/]*$)[\w-]+(\.[\w-]+)*", said):
+                if not HOST.fullmatch(said) or re.search(r"(^|\.)(\d+|0x[0-9a-f]*)$", said, re.IGNORECASE):
                     raise ValueError(f"{said} is neither a host name nor a network (10.0.0.0/8)") from None
         return value
 

@@ -22,6 +22,7 @@ from app.model import Rejected, Scope
 from app.tag.script import COLLECT, Script, Tag, is_ours
 from app.workspaces import PREFIXES
 
+MOST = 20  # snippets of a page that are looked at
 CLOSED = (401, 403, 407, 429, 503)
 HTML = ("text/html", "application/xhtml+xml", "")
 
@@ -72,7 +73,7 @@ class Snippet:
 def snippets(page: Page, url: str, tag: Tag) -> list[Snippet]:
     """Our script tags, in the order in which they stand in the page."""
     base = urljoin_or(url, page.base)
-    found = []
+    found: list[Snippet] = []
     for one in page.named("script"):
         src = one.get("src")
         if not src or "noscript" in one.inside:
@@ -83,6 +84,8 @@ def snippets(page: Page, url: str, tag: Tag) -> list[Snippet]:
             continue
         if not one.get("data-site") and file.startswith("c."):
             continue  # c.js is a name that others use too
+        if len(found) == MOST:
+            break
         found.append(
             Snippet(
                 url=absolute,
@@ -133,7 +136,7 @@ def snippet_findings(page: Page, found: Sequence[Snippet], known: Known) -> Iter
     for key in page.keys:
         if (scope := secret_scope(key, known)) is not None:
             yield finding("key_exposed", key=key[:12], scope=scope)
-    pixels = [key for tag in page.named("img") if (key := pixel_key(tag.get("src")))]
+    pixels = [key for tag in page.named("img") if (key := pixel_key(tag.get("src")))][:MOST]
     if not found:
         yield from _missing(page, pixels)
     for one in found[:1]:

@@ -23,7 +23,10 @@ ENCODINGS = frozenset(
 #: Elements whose content is text up to their end tag, whatever it holds.
 RAW = frozenset("script style textarea title xmp iframe noembed noframes".split())
 
-MOST_TAGS = 20_000
+#: Elements that are looked for; all others are passed over.
+KEPT = frozenset("script img meta base input".split())
+
+MOST_KEYS = 50
 LONGEST = 4000  # characters of a value that are looked at
 KEY = re.compile(r"ct_(?:pub|srv|read|adm)_[A-Za-z0-9_-]{1,200}")
 
@@ -37,7 +40,7 @@ _UNQUOTED = re.compile(r"[^\s>]*")
 @dataclass(frozen=True, slots=True)
 class Tag:
     """A start tag. `text` is what a raw element holds; `inside` are the elements around it that change what
-    it does: noscript, head, template."""
+    it does: noscript, template."""
 
     name: str
     attributes: dict[str, str]
@@ -50,10 +53,10 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The tags that do something, in order; and the keys that stand where nothing is done."""
+    """The tags that do something, in order; and what stands where nothing is done."""
 
     tags: list[Tag] = field(default_factory=list)
-    keys: tuple[str, ...] = ()  # all keys anywhere in the text, each once
+    keys: tuple[str, ...] = ()  # keys anywhere in the text, each once
     commented: str = ""  # all comments, for what was switched off
 
     def named(self, name: str) -> list[Tag]:
@@ -69,7 +72,7 @@ def read(text: str) -> Page:
     """The page of this text."""
     comments: list[str] = []
     tags = [tag for tag in _tags(text, comments) if "template" not in tag.inside]
-    return Page(tags, tuple(dict.fromkeys(KEY.findall(text))), "\n".join(comments))
+    return Page(tags, tuple(dict.fromkeys(KEY.findall(text)))[:MOST_KEYS], "\n".join(comments))
 
 
 def decoded(body: bytes, content_type: str) -> str:
@@ -94,9 +97,9 @@ def _encoding(name: str) -> str:
 
 
 def _tags(text: str, comments: list[str]) -> Iterator[Tag]:
-    """All start tags. What has no end goes to the end of the text, so that nothing is looked at twice."""
-    position, open_, count = 0, {"noscript": 0, "template": 0}, 0
-    while (position := text.find("<", position)) >= 0 and count < MOST_TAGS:
+    """The start tags of KEPT. What has no end goes to the end of the text: nothing is looked at twice."""
+    position, open_ = 0, {"noscript": 0, "template": 0}
+    while (position := text.find("<", position)) >= 0:
         if text.startswith("<!--", position):
             end = text.find("-->", position + 2)
             comments.append(text[position + 4 : end if end >= 0 else len(text)])
@@ -111,7 +114,6 @@ def _tags(text: str, comments: list[str]) -> Iterator[Tag]:
         attributes, position = _attributes(text, found.end())
         if position < 0:
             return  # the text ended within a tag: it does nothing
-        count += 1
         if name in open_:
             open_[name] = max(0, open_[name] + (-1 if closing else 1))
         if closing:
@@ -121,7 +123,8 @@ def _tags(text: str, comments: list[str]) -> Iterator[Tag]:
         if name in RAW:
             end = _end_of(name, text, position)
             held, position = text[position:end], end
-        yield Tag(name, attributes, held, inside)
+        if name in KEPT:
+            yield Tag(name, attributes, held, inside)
 
 
 def _attributes(text: str, position: int) -> tuple[dict[str, str], int]:

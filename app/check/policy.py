@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+MOST = 20  # policies of a page that are looked at
+
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 #: What falls back to what, first to last, when a directive is not there.
@@ -59,7 +61,7 @@ def policies(headers: Sequence[str], metas: Sequence[str], reporting: Sequence[s
     found = [Policy(_directives(text)) for header in headers for text in header.split(",")]
     found += [Policy(_directives(text)) for text in metas]
     found += [Policy(_directives(text), True) for header in reporting for text in header.split(",")]
-    return [policy for policy in found if policy.directives]
+    return [policy for policy in found if policy.directives][:MOST]
 
 
 def _directives(text: str) -> dict[str, tuple[str, ...]]:

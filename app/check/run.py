@@ -62,17 +62,16 @@ async def examine(desk: Desk, url: str, *, id_: str) -> Report:
     report.urls = (answer.urls[0], answer.url)
     if not report.add(look.page_findings(answer)):
         return report
-    page = pages.read(pages.decoded(answer.body, answer.header("content-type")))
-    scripts = look.snippets(page, answer.url, desk.tag)
-    known = _known(desk, page, scripts)
-    report.add(look.snippet_findings(page, scripts, known))
-    collect = ""
+    # A hostile page takes a second of processor time: not of the loop that the doors are served by.
+    page, scripts, known, found = await asyncio.to_thread(_read, desk, answer)
+    report.findings += found
+    collect, ours = "", False
     if scripts:
-        collect = await _script(desk, report, scripts[0], answer.url, deadline)
+        collect, ours = await _script(desk, report, scripts[0], answer.url, deadline)
     if wanted := look.wanted_of(page, answer, scripts, collect):
         report.add(look.way_findings(wanted, page, answer, known))
     key = next((one.key for one in scripts if look.is_good(one.key, known)), "")
-    if key and collect:
+    if key and ours:
         place = target(answer.url, desk.way.allowed)
         assert isinstance(place, Target)  # it was fetched
         await _trip(desk, report, collect, place, (key, known.owners[key][0], id_))
@@ -96,6 +95,14 @@ async def _within(desk: Desk, deadline: float, url: str, *, base: str = "") -> A
         return Rejected("url_slow", f"did not answer within the {SECONDS:.0f} s that a check has", "url")
 
 
+def _read(desk: Desk, answer: Answer) -> tuple[pages.Page, list[Snippet], Known, list[Finding]]:
+    """What is in the page: its tags, our snippets, what we know of their keys, and what is to be said."""
+    page = pages.read(pages.decoded(answer.body, answer.header("content-type")))
+    scripts = look.snippets(page, answer.url, desk.tag)
+    known = _known(desk, page, scripts)
+    return page, scripts, known, list(look.snippet_findings(page, scripts, known))
+
+
 def _known(desk: Desk, page: pages.Page, scripts: Sequence[Snippet]) -> Known:
     found = {key: desk.snapshot.keys.get(digest(key)) for key in (*page.keys, *(one.key for one in scripts))}
     owners = {
@@ -116,14 +123,17 @@ def _known(desk: Desk, page: pages.Page, scripts: Sequence[Snippet]) -> Known:
     )
 
 
-async def _script(desk: Desk, report: Report, one: Snippet, page_url: str, deadline: float) -> str:
-    """Look at the script; returns where it sends, "" when it is not ours."""
+async def _script(
+    desk: Desk, report: Report, one: Snippet, page_url: str, deadline: float
+) -> tuple[str, bool]:
+    """Look at the script; returns where it sends, and whether it is ours."""
     answer = await _within(desk, deadline, one.url)
     report.add(look.script_findings(one, page_url, answer, desk.tag))
     if isinstance(answer, Rejected):
-        return look.collect_url(one, b"", desk.tag)
+        return look.collect_url(one, b"", desk.tag), False
     report.legs += answer.legs
-    return look.collect_url(one, answer.body, desk.tag)
+    ours = answer.status == 200 and look.script_of(answer, desk.tag) is not None
+    return look.collect_url(one, answer.body, desk.tag), ours
 
 
 async def _trip(desk: Desk, report: Report, collect: str, page: Target, event: tuple[str, int, str]) -> None:

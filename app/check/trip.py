@@ -92,7 +92,7 @@ async def until(look: Callable[[], Awaitable[Found | None]], *, seconds: float, 
 async def watched(
     ask: Ask[Any], workspaces: Sequence[int], urls: Sequence[str], since: int, *, seconds: float
 ) -> tuple[str, float] | None:
-    """(kind, seconds after `since`) of the first real event of a page that comes; None when none does."""
+    """(kind, seconds after `since`) of a real event of a page, as soon as one comes; None when none does."""
 
     async def look() -> tuple[str, float] | None:
         found: tuple[str, float] | None = await ask(
@@ -106,7 +106,7 @@ async def watched(
 def event_of(
     connection: Connection, workspaces: Sequence[int], urls: Sequence[str], since: int
 ) -> tuple[str, float] | None:
-    """The first event received since then that says it comes from one of these pages, and is no test."""
+    """The latest event received since then that says it comes from one of these pages, and is no test."""
     e = tables.events.c
     pages = {place for url in urls if (place := place_of(url))}
     mentioned = [e.details.contains(host, autoescape=True) for host, _ in sorted(pages)]
@@ -122,7 +122,7 @@ def event_of(
             e.flags.op("&")(FLAGS["test"]) == 0,
             mentioned[0] if len(mentioned) == 1 else mentioned[0] | mentioned[1],
         )
-        .order_by(e.received_at)
+        .order_by(e.received_at.desc())
         .limit(MOST)
     )
     for kind, at, details in connection.execute(statement):
