@@ -23,7 +23,7 @@ SECRET = b"s" * 32
 CAMPAIGNS = {"spring": 1, "autumn": 2}
 
 visitors = st.sampled_from(["v1", "v2", "v3", ""])
-users = st.sampled_from(["", "", "ann", "bob"])
+users = st.sampled_from(["", "", "ann", "bob", "Guest"])
 moments = st.integers(0, 40).map(lambda n: NOON - 20 * DAY + n * 13 * HOUR)
 campaigns = st.sampled_from(["spring", "autumn", "unknown", ""])
 

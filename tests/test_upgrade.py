@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from app import db, migrate
+from app import db, migrate, tables
 from app.pipeline.run import Pipeline
 from tests import engines, history, upgrades
 from tests.conftest import wait_until
 from tests.faults.ledger import Ledger, compare
 from tests.faults.load import Load
 from tests.faults.processes import Service
-from tests.house import NOON, House
+from tests.house import NOON, House, event
 
 LONG = os.environ.get("CLICKTRAIL_FAULTS") == "long"
 EVENTS, KILLS = (100_000, 20) if LONG else (400, 2)
@@ -30,6 +30,14 @@ def url(tmp_path: Path) -> str:
     found = engines.url(tmp_path, "past")
     history.fill(found, EVENTS).engine.dispose()
     return found
+
+
+def settled(url: str) -> dict[str, int]:
+    """How many rows each table has once the leader has done what migrations left it to do."""
+    engine = db.connect(url)
+    House(engine, Pipeline(engine, lambda: NOON)).settle()
+    engine.dispose()
+    return upgrades.counts(url)
 
 
 # An index on an expression cannot be read back from SQLite; its text is compared in `shape`.
@@ -47,9 +55,28 @@ def test_every_step_down_and_up_again_leaves_all_as_it_was(url: str) -> None:
     for revision in known[1:]:
         upgrades.go(url, "upgrade", revision)
         assert upgrades.shape(url) == shapes[revision]
-    assert upgrades.counts(url) == rows
+    assert settled(url) == rows
     if not engines.POSTGRESQL:  # what 0002 made there is not in tables.py
         assert upgrades.unlike_the_tables(url) == []
+
+
+def test_what_joined_nobody_before_there_was_a_list_of_it_is_in_it_afterwards(tmp_path: Path) -> None:
+    url = engines.url(tmp_path, "older")
+    migrate.migrate(url)
+    engine = db.connect(url)
+    house = House.on(engine)
+    house.send(*(event("visit", id=f"v{n}", visitor_id=f"v{n}", user_id="till") for n in range(25)))
+    house.settle()
+    (before,) = house.rows(tables.unjoined)
+    engine.dispose()
+    known = migrate.revisions()
+    upgrades.go(url, "downgrade", known[known.index("0007") - 1])
+    upgrades.go(url, "upgrade", HEAD)
+    settled(url)
+    engine = db.connect(url)
+    with db.reading(engine) as connection:
+        assert connection.execute(tables.unjoined.select()).all() == [before]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("start", ["base", FIRST])
@@ -78,7 +105,7 @@ def test_an_upgrade_killed_anywhere_leaves_the_old_schema_and_is_done_by_the_nex
             upgrades.go(url, "downgrade", start)
     assert migrate.migrate(url) == (before, HEAD)
     assert upgrades.shape(url) == wanted
-    assert upgrades.counts(url) == rows
+    assert settled(url) == rows
     assert under_way, "it was never killed at work: this shows nothing"
     told = f"upgrade from {before or 'nothing'} killed {under_way} times at work, {cut} undone"
     report(f"{told}: the next start did it")
