@@ -78,7 +78,8 @@ def resolved(
     if denied(found):
         found["ads"] = False
         # A consent string holds the moment of its making: it tells its owner from everybody else.
-        found.pop("raw", None)
+        for name in ("raw", "sections"):
+            found.pop(name, None)
     return found
 
 

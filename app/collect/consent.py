@@ -90,7 +90,7 @@ def of_parameters(said: Mapping[str, str]) -> dict[str, object] | None:
     sections = re.split("[,_]", said.get("gpp_sid", ""))
     if sections != [""]:
         with suppress(Bad):
-            found["sections"] = _SOURCE(said["gpp_sid"])
+            found["sections"] = hashing.scrubbed(_SOURCE(said["gpp_sid"]))
     if said.get("gdpr") == "1" or _TCF_SECTION in sections:
         text = said.get("gdpr_consent", "")
         purposes = _purposes(text or said.get("gpp", "").partition("~")[2].partition("~")[0])

@@ -51,7 +51,9 @@ BOTH, STORAGE, NONE = tcf(1, 7), tcf(1), tcf(7, 9)
         ({"measure": True, "source": "tcf"}, DENIED, (), {"measure": True, "source": "tcf"}),
         ({"ads": True}, DENIED, (), {"measure": False, "ads": False, "source": "default"}),
         ({"measure": False, "ads": True}, GRANTED, (), {"measure": False, "ads": False, "source": "tag"}),
-        ({"measure": False, "raw": "CP"}, GRANTED, (), {"measure": False, "ads": False, "source": "tag"}),
+        ({"measure": False, "raw": "CP", "sections": "2"}, GRANTED, (), {
+            "measure": False, "ads": False, "source": "tag",
+        }),
         (None, GRANTED, ("gpc",), {"ads": False, "gpc": True, "source": "gpc"}),
         (
             {"measure": True, "ads": True, "source": "tcf", "raw": "CP"},
