@@ -167,7 +167,7 @@ TASKS: tuple[Task, ...] = (
     Task(3600, drop_aged),
     Task(3600, make_months),
     Task(10, drop_old_events),
-    Task(0.5, erase_persons),
+    Task(1, erase_persons),
 )
 
 
