@@ -28,6 +28,7 @@ from app.persons.finding import (
     events_of,
     find,
     holds,
+    links,
     names_of,
     their_sightings,
 )
@@ -74,7 +75,7 @@ def person(
         "adjustments": _blank(
             connection, tables.adjustments, adjustments_of(connection, workspace, found.mine)
         ),
-        "identifiers": len(found.own),
+        "edges": links(connection, found),
         "rejected": _rejected(connection, names),
     }
     _landings(connection, found)

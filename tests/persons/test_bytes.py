@@ -1,6 +1,7 @@
 """RELIABILITY P3: what was erased is in no file and no row any more, and every number is as it was.
 
-At length (CLICKTRAIL_FAULTS=long) 100 people among 100,000, or CLICKTRAIL_PEOPLE; here 10 among 1,000, and few with a bug planted.
+At length (CLICKTRAIL_FAULTS=long) 100 among 100,000, or as many as CLICKTRAIL_PEOPLE says; here 10 among
+1,000, and a few where a bug is planted.
 """
 
 import os

@@ -82,7 +82,7 @@ def test_the_audit_log_tells_of_an_erasure_and_not_of_whom(
     clicktrail: Clicktrail, admin: httpx.Client
 ) -> None:
     id_ = admin.post("/v1/person/erase", json={"user_id": "emil-who-was-never-here"}).json()["id"]
-    assert done(admin, id_)["counts"] == {"events": 0}
+    assert set(done(admin, id_)["counts"].values()) == {0}
     (line,) = [
         one
         for one in admin.get("/v1/audit-log", params={"object": "person"}).json()["items"]
