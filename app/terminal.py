@@ -81,6 +81,8 @@ def said_plainly() -> Iterator[None]:
 
     try:
         yield
+    except typer.Exit:  # which is a RuntimeError, and has been said
+        raise
     except (RuntimeError, OSError, DBAPIError) as error:
         told = f"the database said: {error.orig}" if isinstance(error, DBAPIError) else str(error)
         typer.echo(told, err=True)

@@ -175,7 +175,7 @@ TASKS: tuple[Task, ...] = (
     Task(3600, make_months),
     Task(10, drop_old_events),
     Task(10, destroy_salts),
-    Task(0.5, erase_persons),
+    Task(1, erase_persons),
 )
 
 

@@ -8,7 +8,7 @@ device they shared: what earned is not known any more afterwards. Nothing here c
     events    some of their events, until there are none
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -29,6 +29,7 @@ from app.persons.finding import (
     events_of,
     find,
     holds,
+    links,
     names_of,
     their_sightings,
 )
@@ -75,11 +76,13 @@ def person(
         "adjustments": _blank(
             connection, tables.adjustments, adjustments_of(connection, workspace, found.mine)
         ),
-        "identifiers": len(found.own),
+        "edges": links(connection, found),
         "rejected": _rejected(connection, names),
     }
     _landings(connection, found)
-    replace_nodes(connection, workspace, {node: fresh() for node in found.own})
+    instead = {node: fresh() for node in found.own}
+    replace_nodes(connection, workspace, instead)
+    _lifted_blocks(connection, workspace, instead)
     notes = Notes(conversions=set(found.mine), nodes={*found.own, *found.others})
     derive(connection, workspace, notes, rebuild)
     return found, counts
@@ -135,6 +138,15 @@ def _rejected(connection: Connection, names: Names) -> int:
         if names_person(row.body, row.kind, names)
     ]
     return _blank(connection, tables.rejected, found)
+
+
+def _lifted_blocks(connection: Connection, workspace: int, instead: Mapping[int, int]) -> None:
+    """A block that was lifted goes on telling which identifier it was of. One in force is nobody's."""
+    c = tables.identifier_blocks.c
+    for node, stranger in instead.items():
+        here = (c.workspace == workspace, c.node == node)
+        blank = {"node": stranger, "value": "", "note": ""}
+        connection.execute(update(tables.identifier_blocks).where(*here).values(blank))
 
 
 def _landings(connection: Connection, found: Found) -> None:

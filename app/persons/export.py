@@ -30,6 +30,7 @@ from app.persons.finding import (
     adjustments_of,
     events_of,
     holds,
+    links,
     names_of,
     sightings_of,
 )
@@ -73,7 +74,7 @@ def counts(connection: Connection, found: Found) -> dict[str, int]:
     """How many rows an export would hold."""
     workspace = found.workspace
     return {
-        "identifiers": len(found.own),
+        "edges": links(connection, found),
         "events": sum(1 for _ in events_of(connection, found)),
         "conversions": len(found.mine),
         "sightings": len(sightings_of(connection, workspace, found.mine)),

@@ -208,6 +208,12 @@ def their_sightings(connection: Connection, found: Found) -> list[Row[Any]]:
     return theirs
 
 
+def links(connection: Connection, found: Found) -> int:
+    """How many edges of the graph are theirs."""
+    edges = edges_of(connection, found.workspace, found.own)
+    return len({frozenset((node, other)) for node, _, other, _, _ in edges})
+
+
 def names_of(connection: Connection, found: Found) -> Names:
     """What rejected records may call them by."""
     texts: set[str] = set()

@@ -24,7 +24,7 @@ log = logger("persons")
 
 AT_ONCE = 20  # requests begun in one turn
 AWAY = 7 * DAY  # a machine that was not seen for so long is not waited for
-PATIENCE = 2.0  # seconds that writers wait for SQLite's log to be emptied, at most
+PATIENCE = 1.0  # seconds that writers wait for SQLite's log to be emptied, at most
 
 #: What VACUUM is asked of, on PostgreSQL.
 TOUCHED = (

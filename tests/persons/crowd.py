@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from app import db, tables
 from tests.conftest import Clicktrail, wait_until
@@ -108,11 +108,14 @@ def drained(service: Clicktrail, engine: Engine, *, events: int, rejected: int) 
 
     def settled() -> bool:
         with db.reading(engine) as connection:
-            rows = [len(connection.execute(select(t.c.id)).all()) for t in (tables.events, tables.rejected)]
+            rows = [
+                connection.scalar(select(func.count()).select_from(table)) or 0
+                for table in (tables.events, tables.rejected)
+            ]
             left = [connection.execute(select(t)).first() for t in (tables.changes, tables.due)]
         return rows[0] >= events and rows[1] >= rejected and left == [None, None]
 
-    wait_until(settled, seconds=60)
+    wait_until(settled, seconds=1200)
 
 
 def erased(client: httpx.Client, named: Iterable[dict[str, str]]) -> list[dict[str, Any]]:
@@ -126,7 +129,7 @@ def erased(client: httpx.Client, named: Iterable[dict[str, str]]) -> list[dict[s
     def told() -> list[dict[str, Any]]:
         return [client.get(f"/v1/person/erasures/{id_}").json() for id_ in asked]
 
-    wait_until(lambda: all(one["state"] == "done" for one in told()), seconds=60)
+    wait_until(lambda: all(one["state"] == "done" for one in told()), seconds=1200)
     return told()
 
 

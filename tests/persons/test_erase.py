@@ -54,7 +54,7 @@ def test_every_number_stays_and_equals_a_recount(house: House, tmp_path: Path) -
     told = erase(house, tmp_path / "inbox", "user_id", "user-of-anna")
     assert told["state"] == "done"
     assert told["counts"] == {
-        "conversions": 4, "sightings": 4, "adjustments": 1, "identifiers": 4, "rejected": 0, "events": 4
+        "conversions": 4, "sightings": 4, "adjustments": 1, "edges": 3, "rejected": 0, "events": 4
     }  # fmt: skip
     assert numbers(house) == before
     house.engine.dispose()

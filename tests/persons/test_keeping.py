@@ -1,4 +1,4 @@
-"""What is past its time is gone within a day's turns of the worker, and the report proves it (P5)."""
+"""RELIABILITY P5: what is past its time is gone within a day of the worker's turns; the report proves it."""
 
 from pathlib import Path
 

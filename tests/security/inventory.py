@@ -37,8 +37,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/spend": {"rows": [{"date": "2026-11-01", "amount": 1, "currency": "EUR"}]},
     "/v1/fx-rates": {"rows": [{"date": "2026-11-01", "currency": "USD", "rate": 1}]},
     "/v1/metrics/query": {"metrics": ["clicks"]},
-    "/v1/person/find": {"conversion_id": "cv_0000000000000001"},
-    "/v1/person/export": {"conversion_id": "cv_0000000000000001"},
     "/v1/person/erase": {"visitor_id": "nobody-of-ours"},
     "/v1/events": {"kind": "visit"},
     "/collect": {"events": [{"kind": "visit"}]},
@@ -87,6 +85,8 @@ def body_of(method: str, path: str, owner: Tenant) -> dict[str, Any] | None:
         return None
     if path == "/v1/rejected/replay":
         return {"ids": [int(owner.things["rejected"])]}
+    if path in ("/v1/person/find", "/v1/person/export"):
+        return {"conversion_id": owner.things["conversion"]}
     if method == "PATCH":
         return {}
     return BODIES.get(path, {"slug": "other"} if method == "POST" else {"name": "other"})

@@ -221,6 +221,7 @@ def _furnish(town: Town, tenant: Tenant) -> None:
     tenant.things |= {"slug": mine, "key": str(spare["id"]), "order": f"order-{tenant.name}"}
     (erasure,) = town.rows(tables.erasures, workspace=tenant.id)
     tenant.things |= {"rejected": str(refused["id"]), "erasure": str(erasure["id"])}
+    tenant.things["conversion"] = f"cv_{tenant.id:016x}"
 
 
 def events(folder: Path) -> list[Event]:

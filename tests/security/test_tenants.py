@@ -17,14 +17,15 @@ from tests.security.test_access import let_everybody_in
 #: What nobody has, in the form of what somebody has.
 NOBODYS = {
     "slug": "of-nobody", "key": "999999", "deal": "999999", "order": "order-nobody", "rejected": "999999",
-    "receipt": "A" * 55, "block": "999999",
+    "receipt": "A" * 55, "block": "999999", "erasure": "999999", "conversion": "cv_00000000000f423f",
 }  # fmt: skip
 
 
 def asked(town: Town) -> list[tuple[str, str]]:
     """(method, path) of every route that names a thing, by its path or in its body."""
     of_a_thing = [path for path in inventory.paths(town.app) if "{" in path]
-    return [(m, path) for path in (*of_a_thing, "/v1/rejected/replay") for m in inventory.methods(town, path)]
+    in_a_body = ("/v1/rejected/replay", "/v1/person/find", "/v1/person/export")
+    return [(m, path) for path in (*of_a_thing, *in_a_body) for m in inventory.methods(town, path)]
 
 
 def told(answer: Answer, owner: Tenant) -> tuple[int, object, str]:
