@@ -10,7 +10,7 @@ from sqlalchemy import Text, update
 from app import db, tables
 from app.campaigns import changes
 from app.errors import Conflict
-from app.model import DAY, HOUR, KINDS
+from app.model import DAY, HOUR, KINDS, NODES, node
 from app.persons import erase as erase_rows
 from app.persons import finding, requests, tasks
 from app.persons.erase import BLANK
@@ -47,6 +47,17 @@ def found(house: House, marks: list[str]) -> list[tuple[str, str]]:
         text = repr([tuple(row) for row in house.rows(table)])
         held += [(table.name, mark) for mark in marks if mark in text]
     return held
+
+
+def test_a_block_that_was_lifted_forgets_whom_it_was_of(house: House, tmp_path: Path) -> None:
+    anna = node(1, "user", "user-of-anna")
+    house.add(
+        tables.identifier_blocks, node=anna, kind=NODES["user"], value="user-of-anna", archived_at=NOON
+    )
+    erase(house, tmp_path / "inbox", "user_id", "user-of-anna")
+    lifted = house.one(tables.identifier_blocks)
+    assert (lifted.value, lifted.note) == ("", "")
+    assert lifted.node != anna
 
 
 def test_every_number_stays_and_equals_a_recount(house: House, tmp_path: Path) -> None:
