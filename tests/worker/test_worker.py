@@ -14,7 +14,7 @@ from app.deps import now_us
 from app.inbox.queue import Queue
 from app.inbox.sqlite import Inbox
 from app.pipeline import store
-from app.places import countries
+from app.places import countries, countries_if_readable
 from app.worker import FRESHNESS, Context, drain
 from app.workspaces import Snapshots
 from tests.house import House, event
@@ -95,3 +95,9 @@ def test_countries_come_from_an_operators_file(tmp_path: Path) -> None:
         "",
     ]
     assert countries(None)("10.1.2.0") == ""
+
+
+def test_doors_open_though_the_operators_file_is_gone_or_damaged(tmp_path: Path) -> None:
+    (tmp_path / "damaged.mmdb").write_bytes(b"?" * 4096)
+    for name in ("gone.mmdb", "damaged.mmdb"):
+        assert countries_if_readable(tmp_path / name)("10.1.2.0") == ""
