@@ -116,6 +116,7 @@ def test_the_retention_report_lists_every_class_and_nothing_past_its_time(admin:
     classes = admin.get("/v1/retention").json()["classes"]
     assert {one["what"]: one["past"] for one in classes} == {
         "raw events": 0, "visitor cookie": 0, "receipts": 0, "rejected records": 0, "audit log": 0,
+        "who sends, by the hour": 0, "who sends, by the day": 0, "salt of visitors without cookies": 0,
         "leads and sales": 0, "identities": 0, "books (credits, bookings, totals) and digests of ids": 0,
     }  # fmt: skip
     assert [one["kept"] for one in classes][:4] == [
