@@ -28,7 +28,7 @@ TAKES_SQL = {"text", "literal_column", "exec_driver_sql", "execute", "executeman
 #: What may stand inside SQL all the same, by file: names of our own tables and numbers of our own reckoning.
 INSIDE = {
     "app/bulk.py": {"table", "', '.join(quoted)", "beside", "table.name"},
-    "app/db.py": {"pragma", "BUSY", "round(patience * 1000)"},
+    "app/db.py": {"pragma", "BUSY", "round(patience * 1000)", "name"},
     "app/doctor.py": {"name"},
     "app/events/months.py": {"name", "inside", "low", "high", "moved", "LOCK_SECONDS"},
     "app/events/relational.py": {"WEEK"},
