@@ -1,6 +1,6 @@
 """Wire shapes of snippets, checks and sources."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,10 @@ class SnippetQuery(BaseModel):
         str,
         Field(max_length=300, description="where browsers reach Clicktrail, if it is a path of the site's"),
     ] = ""
+    script: Annotated[
+        Literal["core", "full"],
+        Field(description="full: also consent managers, and links that lead to other sites"),
+    ] = "core"
 
 
 class Snippets(BaseModel):

@@ -7,7 +7,7 @@ otherwise any page could write as the visitor of another.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from app.collect import bodies, consent, parse, visitor
+from app.collect import bodies, call, consent, parse, visitor
 from app.collect.door import (
     ASGIScope,
     Doors,
@@ -36,7 +36,7 @@ MOST = 50
 LARGEST = 64 * 1024
 
 #: What the context says once for all events of a body; an event's own word comes first.
-SHARED = ("visitor_id", "url", "referrer", "title", "consent", "utm", "click_ids")
+SHARED = ("visitor_id", "url", "landing", "referrer", "title", "consent", "utm", "click_ids")
 
 Header = tuple[bytes, bytes]
 VARY: Header = (b"vary", b"Origin")
@@ -129,12 +129,20 @@ def _judged(
     for index, said in enumerate(told):
         outcome: Event | Rejected = NOT_OBJECT
         if isinstance(said, Mapping):
-            outcome = doors.fitting(parse.event({**shared, **said}, arrival.numbered(entropy()[0])))
+            outcome = doors.fitting(_event({**shared, **said}, arrival.numbered(entropy()[0])))
         if isinstance(outcome, Rejected):
             bad.append((index, outcome))
         else:
             good.append(outcome)
     return guest, good, bad
+
+
+def _event(said: Mapping[str, object], arrival: Arrival) -> Event | Rejected:
+    """An event said in full, or by a call in the page."""
+    if "event" in said:
+        said_in_full = call.fields(said, arrival.workspace)
+        return said_in_full if isinstance(said_in_full, Rejected) else parse.event(said_in_full, arrival)
+    return parse.event(said, arrival)
 
 
 def _guest(

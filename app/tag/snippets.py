@@ -1,4 +1,4 @@
-"""The lines that a website pastes, following the configured names. Pure.
+"""The lines that a website pastes, following the configured names, for the core or the full script. Pure.
 
 `base` is where browsers reach Clicktrail, without a slash at its end: `https://t.example`, or a path of the
 site's own, `https://shop.example/t`.
@@ -9,7 +9,7 @@ from html import escape
 from urllib.parse import quote, urlsplit
 
 from app.errors import InvalidInput
-from app.tag.script import Tag
+from app.tag.script import Script, Tag, moving, pinned
 
 #: A base that can stand in an attribute and in a policy as it is.
 _BASE = re.compile(
@@ -44,20 +44,20 @@ def checked(base: str) -> str:
     return plain
 
 
-def told(tag: Tag, base: str, key: str) -> str:
+def told(tag: Tag, script: Script, base: str, key: str) -> str:
     """All snippets, each below what it is for."""
-    made = snippets(tag, checked(base), key)
+    made = snippets(tag, script, checked(base), key)
     return "\n\n".join(f"{use}\n  {made[name]}" for name, use in USES.items())
 
 
-def snippets(tag: Tag, base: str, key: str) -> dict[str, str]:
-    """Every snippet by its name: plain, pinned, stub, noscript, csp."""
+def snippets(tag: Tag, script: Script, base: str, key: str) -> dict[str, str]:
+    """Every snippet by its name: plain, pinned, stub, noscript, csp. `script`: tag.script or tag.full."""
     site = escape(key)
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
     return {
-        "plain": f'<script defer src="{base}/{tag.name}" data-site="{site}"></script>',
-        "pinned": f'<script defer src="{base}/{tag.pinned}" data-site="{site}" '
-        f'integrity="{tag.script.integrity}" crossorigin="anonymous"></script>',
+        "plain": f'<script defer src="{base}/{moving(tag.name, script)}" data-site="{site}"></script>',
+        "pinned": f'<script defer src="{base}/{pinned(tag.name, script)}" data-site="{site}" '
+        f'integrity="{script.integrity}" crossorigin="anonymous"></script>',
         "stub": STUB,
         "noscript": f'<noscript><img src="{base}/p.gif?k={quote(key, safe="")}&amp;e=pageview" '
         'width="1" height="1" alt=""></noscript>',

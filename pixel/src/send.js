@@ -1,7 +1,7 @@
 /**
  * From events to the door, each at least once; their ids make it exactly once. Text/plain spares the preflight.
  *
- * An event stays in `out` until the door has it. What is still there when the page goes is kept for the next one.
+ * What has not arrived when the page goes is kept for the next one.
  */
 import { listen, on } from "./browser.js";
 import { queue, queued, unqueue } from "./store.js";
@@ -13,15 +13,14 @@ const LARGEST = 6e4; // bytes of a request: browsers let 64 KiB be under way whe
 const KEPT = 100; // events
 
 /** @type {import("./browser.js").Options} */
-let options;
+export let options;
 let door = "";
 /** @type {Event[]} */
-let out = [];
+let out = []; // not sent
 /** @type {Set<Event>} */
-const flying = new Set();
+const flying = new Set(); // sent, and not answered
 let failures = 0;
 let timer = 0;
-let due = false;
 
 /** @param {...any} told */
 export const log = (...told) => on(options.debug) && console.info("[clicktrail]", ...told);
@@ -37,53 +36,39 @@ export function open(given, to) {
 export const resume = () => queued().forEach(push);
 
 /** @param {Event} event */
-const size = (event) => new Blob([JSON.stringify(event)]).size;
-
-/** @param {Event} event */
 export function push(event) {
-  if (size(event) > LARGEST) return log("too large, not sent", event);
-  out.push(event);
   // One request for what one task tells, and still before the page can go.
-  if (!due) queueMicrotask(flush);
-  due = true;
+  out.push(event) > 1 || queueMicrotask(flush);
 }
 
 /** Send what is not under way. @param {boolean} [leaving] the page goes: nobody will wait for an answer */
 export function flush(leaving) {
-  due = false;
   clearTimeout(timer);
-  /** @type {Event[]} */
-  let batch = [];
-  let bytes = 0;
-  for (const event of out)
-    if (!flying.has(event)) {
-      bytes += size(event);
-      if (batch.length == MOST || bytes > LARGEST) {
-        post(batch, leaving);
-        batch = [];
-        bytes = size(event);
-      }
-      batch.push(event);
-    }
-  post(batch, leaving);
+  post(out.splice(0), leaving);
   if (leaving) keep();
 }
 
 /** @param {Event[]} batch @param {boolean} [leaving] */
 function post(batch, leaving) {
-  if (!batch[0]) return;
   const body = JSON.stringify({ k: options.site, events: batch, context: { sent_at: Date.now() } });
+  const half = batch.length >> 1;
+  if (batch.length > MOST || new Blob([body]).size > LARGEST) {
+    if (!half) return log("too large, not sent", batch);
+    post(batch.splice(0, half), leaving);
+    return post(batch, leaving);
+  }
+  if (!batch[0]) return;
   log("send", batch);
   batch.forEach((event) => flying.add(event));
-  if ((leaving || !("keepalive" in Request.prototype)) && navigator.onLine && navigator.sendBeacon(door, body))
-    return drop(batch);
+  const cookieless = on(options.cookieless); // a beacon would take cookies along
+  if (leaving && !cookieless && navigator.onLine && navigator.sendBeacon(door, body)) return drop(batch);
   fetch(door, {
     method: "POST",
     body,
     keepalive: true,
     // Without the site's word on credentials a foreign answer need not be readable, and so not be allowed.
     mode: options.fetchCredentials ? "cors" : "no-cors",
-    credentials: options.fetchCredentials || "include",
+    credentials: cookieless ? "omit" : options.fetchCredentials || "include",
   })
     .then((answer) => {
       if (answer.status == 429 || answer.status > 499) throw answer.status;
@@ -93,25 +78,25 @@ function post(batch, leaving) {
     })
     .catch((error) => {
       log("kept, not sent", error);
-      batch.forEach((event) => flying.delete(event));
+      land(batch);
+      out.push(...batch);
       keep();
       timer = setTimeout(flush, 5e3 << Math.min(failures++, 6));
     });
 }
 
+/** @param {Event[]} batch */
+const land = (batch) => batch.forEach((event) => flying.delete(event));
+
 /** The door has these. @param {Event[]} batch */
 function drop(batch) {
-  out = out.filter((event) => !batch.includes(event));
+  land(batch);
   unqueue(batch);
 }
 
-/** Keep what is not sent, without addresses: those are never stored. */
+/** Keep what has not arrived, without addresses: those are never stored. */
 function keep() {
-  queue(
-    out
-      .slice(-KEPT)
-      // Told again without its address, an event that is under way would contradict itself.
-      .filter((event) => !(flying.has(event) && (event.email || event.phone)))
-      .map(({ email, phone, ...rest }) => rest),
-  );
+  // Told again without its address, an event that is under way would contradict itself.
+  const whole = [...flying].filter((event) => !event.email && !event.phone);
+  queue([...whole, ...out].slice(-KEPT).map(({ email, phone, ...rest }) => rest));
 }
