@@ -30,5 +30,6 @@ class Snippets(BaseModel):
     plain: str
     pinned: str
     stub: str
+    late: str
     noscript: str
     csp: str

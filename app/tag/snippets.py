@@ -28,6 +28,7 @@ USES = {
     "plain": "In the page's head. It follows upgrades by itself:",
     "pinned": "Instead of that, held to one content. After an upgrade it goes on, as it was:",
     "stub": "Before either, if the page calls ct(...) while it loads:",
+    "late": "Instead of those three, if not even a server that hangs may delay the page's load event:",
     "noscript": "In the body, for visitors without JavaScript:",
     "csp": "If the site sends a Content-Security-Policy, add to its directives:",
 }
@@ -51,7 +52,7 @@ def told(tag: Tag, script: Script, base: str, key: str) -> str:
 
 
 def snippets(tag: Tag, script: Script, base: str, key: str) -> dict[str, str]:
-    """Every snippet by its name: plain, pinned, stub, noscript, csp. `script`: tag.script or tag.full."""
+    """Every snippet by its name, as USES has them. `script`: tag.script or tag.full."""
     site = escape(key)
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
     return {
@@ -59,6 +60,10 @@ def snippets(tag: Tag, script: Script, base: str, key: str) -> dict[str, str]:
         "pinned": f'<script defer src="{base}/{pinned(tag.name, script)}" data-site="{site}" '
         f'integrity="{script.integrity}" crossorigin="anonymous"></script>',
         "stub": STUB,
+        "late": f"{STUB.removesuffix('</script>')};"
+        f'addEventListener("load",function(){{var s=document.createElement("script");'
+        f's.setAttribute("data-site","{site}");s.src="{base}/{moving(tag.name, script)}";'
+        "document.head.appendChild(s)})</script>",
         "noscript": f'<noscript><img src="{base}/p.gif?k={quote(key, safe="")}&amp;e=pageview" '
         'width="1" height="1" alt=""></noscript>',
         "csp": f"script-src {origin}; connect-src {origin}; img-src {origin}",

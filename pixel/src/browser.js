@@ -1,4 +1,4 @@
-/** What the page's browser offers, in the forms that the tag needs. Nothing here acts on import. */
+/** What the page wants, and what its browser offers, in the forms that the tag needs. Nothing acts on import. */
 
 /**
  * @typedef {Record<string, any>} Event as POST /collect takes it
@@ -21,10 +21,21 @@ export const hidden = () => document.visibilityState == "hidden";
 /** 96 random bits. */
 export const random = () => crypto.getRandomValues(new Uint32Array(3)).join("-");
 
+/** @type {Options} */
+export let options;
+
+/** @param {Options} given */
+export const configure = (given) => (options = given);
+
+/** @param {...any} told */
+export const log = (...told) => on(options.debug) && console.info("[clicktrail]", ...told);
+
 /** Storage that is full or not allowed, or what a page calls with, must not cost the page anything.
  * @template T @param {() => T} act */
 export function attempt(act) {
   try {
     return act();
-  } catch {}
+  } catch (error) {
+    log(error);
+  }
 }

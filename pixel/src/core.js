@@ -5,8 +5,8 @@
  * in once there is a second page, 10 seconds of looking, or a scroll. What a call means (a kind, a goal, a property)
  * is the door's to know, as is what a landing address says of a campaign.
  */
-import { hidden, listen, on, page, random } from "./browser.js";
-import { flush, log, open, options, push } from "./send.js";
+import { configure, hidden, listen, log, on, options, page, random } from "./browser.js";
+import { flush, open, push } from "./send.js";
 import { close, closed, forget, recall, remember, visitor } from "./store.js";
 
 /** @typedef {import("./browser.js").Page} Page */
@@ -67,7 +67,7 @@ function record([address, referrer, title, at], said, engaged) {
     addresses = {};
     const { beforeSend } = options;
     const judge = /** @type {any} */ (window)[beforeSend] || beforeSend;
-    if (judge && !(event = judge(said.event, event))) log("dropped by before-send", said);
+    if (judge && !(event = judge(said.event, event))) log("before-send dropped", said);
     else push(event);
   };
 
@@ -172,13 +172,14 @@ function guarded() {
   if (options.domains && !options.domains.split(/[\s,]+/).includes(host)) return "data-domains";
   if (on(options.debug)) return;
   if (navigator.webdriver) return "automation";
-  if (/(^|\.)localhost$|^127\.|^\[::1]|^$/.test(host)) return "localhost without data-debug";
+  if (/(^|\.)localhost$|^127\.|^\[::1]|^$/.test(host)) return "localhost";
 }
 
 /** Begin, once. @param {Options} given @param {string} door where events go
  * @returns {string | undefined} why nothing will be sent */
 export function start(given, door) {
-  open(given, door);
+  configure(given);
+  open(door);
   const reason = guarded();
   if (reason) return reason;
   choose("default", options.consent && { analytics_storage: options.consent, ad_storage: options.consent });

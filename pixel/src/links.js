@@ -2,9 +2,8 @@
  * Links and forms that lead elsewhere. To other sites of ours the visitor's id goes along, for two minutes; to
  * affiliates go the parameters that the page names. A link is changed for its click alone.
  */
-import { listen, page } from "./browser.js";
+import { listen, options, page } from "./browser.js";
 import { choice, run } from "./core.js";
-import { options } from "./send.js";
 import { offer, recall, visitor } from "./store.js";
 
 const FRESH = 120; // seconds: the way to another site, not a link that is passed on

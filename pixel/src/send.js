@@ -3,7 +3,7 @@
  *
  * What has not arrived when the page goes is kept for the next one.
  */
-import { listen, on } from "./browser.js";
+import { listen, log, on, options } from "./browser.js";
 import { queue, queued, unqueue } from "./store.js";
 
 /** @typedef {import("./browser.js").Event} Event */
@@ -12,8 +12,6 @@ const MOST = 50; // events of a request
 const LARGEST = 6e4; // bytes of a request: browsers let 64 KiB be under way when a page goes
 const KEPT = 100; // events
 
-/** @type {import("./browser.js").Options} */
-export let options;
 let door = "";
 /** @type {Event[]} */
 let out = []; // not sent
@@ -22,12 +20,8 @@ const flying = new Set(); // sent, and not answered
 let failures = 0;
 let timer = 0;
 
-/** @param {...any} told */
-export const log = (...told) => on(options.debug) && console.info("[clicktrail]", ...told);
-
-/** @param {import("./browser.js").Options} given @param {string} to */
-export function open(given, to) {
-  options = given;
+/** @param {string} to */
+export function open(to) {
   door = to;
   listen("online", () => flush());
 }
@@ -37,8 +31,10 @@ export const resume = () => queued().forEach(push);
 
 /** @param {Event} event */
 export function push(event) {
+  // As it is now, or not at all: what is no JSON must not cost the others of its request.
+  const copy = JSON.parse(JSON.stringify(event));
   // One request for what one task tells, and still before the page can go.
-  out.push(event) > 1 || queueMicrotask(flush);
+  out.push(copy) > 1 || queueMicrotask(flush);
 }
 
 /** Send what is not under way. @param {boolean} [leaving] the page goes: nobody will wait for an answer */
@@ -53,7 +49,7 @@ function post(batch, leaving) {
   const body = JSON.stringify({ k: options.site, events: batch, context: { sent_at: Date.now() } });
   const half = batch.length >> 1;
   if (batch.length > MOST || new Blob([body]).size > LARGEST) {
-    if (!half) return log("too large, not sent", batch);
+    if (!half) return log("too large", batch);
     post(batch.splice(0, half), leaving);
     return post(batch, leaving);
   }
@@ -77,7 +73,7 @@ function post(batch, leaving) {
       if (on(options.debug)) answer.text().then((text) => log("answer", text));
     })
     .catch((error) => {
-      log("kept, not sent", error);
+      log("not sent", error);
       land(batch);
       out.push(...batch);
       keep();

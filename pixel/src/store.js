@@ -23,7 +23,7 @@ export const close = (shut) => (closed = shut);
 export const offer = (id) => (offered = id);
 
 /** What is known of the visitor: `v` id, `u` user id, `s` the visit. @returns {Record<string, any>} */
-export const recall = () => (!closed && attempt(() => JSON.parse(localStorage.ct))) || memory;
+export const recall = () => (!closed && attempt(() => JSON.parse(localStorage.ct || null))) || memory;
 
 /** @param {Record<string, any>} state */
 export function remember(state) {

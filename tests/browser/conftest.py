@@ -48,6 +48,13 @@ class World:
         key = self.service.keys["public"]
         return f'<script defer src="{base}/{name}" data-site="{key}" {attributes}></script>'
 
+    def snippets(self, **query: str) -> dict[str, str]:
+        """What the service shows for pasting."""
+        with self.service.client("admin") as client:
+            answer = client.get("/v1/snippet", params={"site": self.service.keys["public"]} | query)
+        found: dict[str, str] = answer.json()
+        return found
+
     def page(self, head: str, body: str = "", title: str = "A page") -> str:
         """Put a page on the site; returns its path, which nothing else has."""
         path = f"/page-{next(_numbers):03}"

@@ -20,14 +20,15 @@ ICON = "/favicon.ico"
 
 @dataclass
 class Site:
-    """`pages` by path; a path in `hanging` is answered when the test says so; `asked` are the targets so far."""
+    """`pages` by path; one in `hanging` is answered when the test says so; `asked` are the targets so far."""
 
     behind: str  # where Clicktrail is
     port: int = 0
     pages: dict[str, str] = field(default_factory=dict)
     hanging: dict[str, threading.Event] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
-    broken: bool = False  # whether the way to Clicktrail is
+    shut: bool = False  # whether nothing can be stored at present
+    mute: bool = False  # whether answers are lost on the way
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
 
     def at(self, path: str, host: str = "shop.localhost") -> str:
@@ -66,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.site.broken:
+        if self.site.shut and self.command == "POST":
             return self.reply(503, b"", [])
         headers = [(name, value) for name, value in self.headers.items() if name.lower() not in HOP]
         answer = self.site.client.request(
@@ -75,6 +76,9 @@ class Handler(BaseHTTPRequestHandler):
             headers=[*headers, ("Host", self.headers["host"])],
             content=body,
         )
+        if self.site.mute and self.command == "POST":
+            self.close_connection = True
+            return None
         kept = [(n, v) for n, v in answer.headers.multi_items() if n not in (*HOP, "content-encoding")]
         self.reply(answer.status_code, answer.content, kept)
 

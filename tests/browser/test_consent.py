@@ -1,4 +1,4 @@
-"""What the visitor allows: by the page's calls, a consent manager, the browser's own signals, or the site's choice.
+"""What the visitor allows: by calls, a consent manager, signals of the browser, or the site's choice.
 
 Denied means: nothing in the browser, no identifier sent, nothing of them in any file of the service.
 """
@@ -12,7 +12,7 @@ from tests.browser.conftest import Make, Visitor, World
 from tests.conftest import wait_until
 
 DENIED = {"analytics_storage": "denied", "ad_storage": "denied", "ad_user_data": "denied"}
-GRANTED = {name: "granted" for name in DENIED}
+GRANTED = dict.fromkeys(DENIED, "granted")
 
 #: What only this visitor could be known by; searched for in every file.
 PLANTED = (
@@ -78,12 +78,8 @@ def test_after_the_time_that_the_page_gives_them_they_go_without_a_name_and_a_la
     world: World, visitor: Visitor
 ) -> None:
     visitor.context.clock.install()
-    path = world.page(world.tag())
-    world.site.pages[path] = world.site.pages[path].replace(
-        "<script defer",
-        """<script>window.ct=function(){(ct.q=ct.q||[]).push([arguments,location.href,"","",Date.now()])};
-        ct("consent", "default", {analytics_storage: "denied", wait_for_update: 500})</script><script defer""",
-    )
+    wait = "ct('consent', 'default', {analytics_storage: 'denied', wait_for_update: 500})"
+    path = world.page(f"{world.snippets()['stub']}<script>{wait}</script>{world.tag()}")
     page = visitor.open(path)
     page.clock.run_for(400)
     world.settle()
@@ -223,15 +219,12 @@ def test_a_manager_by_tcf_decides_and_until_then_nothing_is_sent(
 def test_what_a_manager_says_by_gpp_is_kept_and_its_opt_outs_are_heeded(
     world: World, visitor: Visitor, opt_out: int, ads: bool
 ) -> None:
-    manager = (
-        """<script>window.__gpp = (command, answer) => {
+    manager = """<script>window.__gpp = (command, answer) => {
         const tell = (signalStatus) => answer({eventName: "signalStatus", pingData: {
             signalStatus, gppString: "DBABraw", parsedSections: {usnat: [{SaleOptOut: %d}]}}}, true);
         tell("not ready");
         window.ready = () => tell("ready");
-    }</script>"""
-        % opt_out
-    )
+    }</script>""".replace("%d", str(opt_out))
     path = world.page(manager + world.tag(name="c.full.js"))
     page = visitor.open(path)
     assert nothing_kept(visitor)

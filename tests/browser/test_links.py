@@ -1,4 +1,4 @@
-"""Links that lead elsewhere: the visitor's id to other sites of ours, parameters to affiliates; nobody else gets any."""
+"""Links that lead elsewhere: the visitor's id to other sites of ours, parameters to affiliates."""
 
 import re
 from urllib.parse import parse_qs, urlsplit

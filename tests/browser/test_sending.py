@@ -1,9 +1,7 @@
-"""From the browser to the service: nothing is lost when pages go, networks fail or bodies grow; nothing counts twice."""
+"""From browser to service: nothing is lost when pages go or networks fail, and nothing counts twice."""
 
 import os
 from typing import Any
-
-from playwright.sync_api import Route
 
 from tests.browser.conftest import Visitor, World
 from tests.conftest import wait_until
@@ -55,7 +53,7 @@ def test_much_at_once_is_split_below_what_browsers_carry_and_needs_no_preflight(
     page.evaluate("""() => {
         for (let n = 0; n < 120; n++) ct("lead", {lead_id: "n" + n, text: "é".repeat(1500)});
     }""")
-    visitor.open("/left-" + path[1:])
+    visitor.open(world.page("", "elsewhere"))
     told = world.stored_when(path, lambda told: len(told) == 122)
     assert len({event["lead_id"] for event in told if event["kind"] == "lead"}) == 120
     sent = [request for request in requests if request.url.endswith("/collect")]
@@ -99,15 +97,11 @@ def test_what_arrived_without_an_answer_is_sent_again_and_counts_once(world: Wor
     path = world.page(world.tag())
     visitor.open(path)
     world.kinds(path, "visit", "pageview")
-
-    def answer_lost(route: Route) -> None:
-        route.fetch()
-        route.abort()
-
-    visitor.context.route(COLLECT, answer_lost)
+    world.site.mute = True
     visitor.page.evaluate("ct('sale', {order_id: location.pathname, value: 5, currency: 'EUR'})")
     wait_until(lambda: "ct_q." in repr(visitor.storage()))
-    visitor.context.unroute(COLLECT)
+    world.site.mute = False
+    world.kinds(path, "visit", "pageview", "sale")
     visitor.open(world.page(world.tag()))
     wait_until(lambda: set(visitor.storage()) == {"ct"})
     world.kinds(path, "visit", "pageview", "sale")
@@ -116,10 +110,10 @@ def test_what_arrived_without_an_answer_is_sent_again_and_counts_once(world: Wor
 def test_a_service_that_has_no_room_is_tried_again(world: World, visitor: Visitor) -> None:
     visitor.context.clock.install()
     path = world.page(world.tag())
-    world.site.broken = True
+    world.site.shut = True
     page = visitor.open(path)
     wait_until(lambda: "ct_q." in repr(visitor.storage()))
-    world.site.broken = False
+    world.site.shut = False
     page.clock.run_for(6_000)
     world.kinds(path, "visit", "pageview")
 

@@ -1,5 +1,6 @@
 """What the tag tells by itself: visits, page views, engagement, and where the visitor came from."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -148,9 +149,10 @@ def test_a_page_that_is_only_prepared_is_no_view_until_somebody_sees_it(world: W
     ran = "/ran-when-prepared"
     path = world.page(
         world.tag()
-        + f"<script>addEventListener('DOMContentLoaded', () => document.prerendering && fetch('{ran}'))</script>"
+        + "<script>addEventListener('DOMContentLoaded',"
+        + f" () => document.prerendering && fetch('{ran}'))</script>"
     )
-    rules = '{"prerender": [{"source": "list", "urls": ["%s"]}]}' % path
+    rules = json.dumps({"prerender": [{"source": "list", "urls": [path]}]})
     first = world.page(
         f"<script type=speculationrules>{rules}</script>"
         f"<script>fetch('/go-on').then(() => location = '{path}')</script>"
