@@ -108,7 +108,9 @@ def _judged(
         raise InvalidInput("not_object", "must be an object", field="context")
     shared = {name: context[name] for name in SHARED if name in context}
     now = doors.clock()
-    guest = _guest(scope, headers, [shared, *told], owner, now)
+    cookieless = context.get("cookieless") is True  # the site wants nothing kept, whatever is allowed
+    choices: list[object] = [{"consent": False}] if cookieless else [shared, *told]
+    guest = _guest(scope, headers, choices, owner, now)
     host = peer(scope)
     arrival = Arrival(
         door="beacon",

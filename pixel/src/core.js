@@ -67,7 +67,7 @@ function record([address, referrer, title, at], said, engaged) {
     addresses = {};
     const { beforeSend } = options;
     const judge = /** @type {any} */ (window)[beforeSend] || beforeSend;
-    if (judge && !(event = judge(said.event, event))) log("before-send dropped", said);
+    if (judge && !(event = judge(said.event, event))) log("dropped", said);
     else push(event);
   };
 
@@ -133,14 +133,17 @@ function follow() {
   let timer = 0;
   const settle = () => {
     clearTimeout(timer);
-    if (next) run([next[0], next[1], document.title, next[3]], ["pageview"]);
+    if (!next) return;
+    next[2] = document.title;
+    run(next, ["pageview"]);
     next = undefined;
   };
   const moved = () => {
     const [url] = read(location.href);
     if (url == seen) return;
     settle();
-    next = [location.href, seen, "", Date.now()];
+    next = page();
+    next[1] = seen;
     seen = url;
     timer = setTimeout(settle, 200); // the title follows the address
   };
@@ -182,7 +185,8 @@ export function start(given, door) {
   open(door);
   const reason = guarded();
   if (reason) return reason;
-  choose("default", options.consent && { analytics_storage: options.consent, ad_storage: options.consent });
+  const { consent } = options;
+  choose("default", consent && { analytics_storage: consent, ad_storage: consent });
   const settle = follow();
   const leave = () => {
     settle();

@@ -16,7 +16,7 @@ export function boot(parts = []) {
   const call = (/** @type {any[]} */ ...call) => reason || attempt(() => run(page(), call));
   call.on = 1; // a page that has the script twice is counted once
   /** @type {any} */ (window).ct = call;
-  if (reason) return console.info("Clicktrail sends nothing:", reason);
+  if (reason) return console.info("[clicktrail] sends nothing:", reason);
   for (const part of parts) part(options);
   for (const [call, ...page] of ct?.q || []) run(page, [...call]);
   resume();

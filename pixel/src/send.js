@@ -9,7 +9,8 @@ import { queue, queued, unqueue } from "./store.js";
 /** @typedef {import("./browser.js").Event} Event */
 
 const MOST = 50; // events of a request
-const LARGEST = 6e4; // bytes of a request: browsers let 64 KiB be under way when a page goes
+const LARGEST = 64e3; // bytes of a request: browsers let 64 KiB be under way when a page goes
+const LONGEST = 2e4; // characters of an event, of at most three bytes: one always fits
 const KEPT = 100; // events
 
 let door = "";
@@ -32,39 +33,37 @@ export const resume = () => queued().forEach(push);
 /** @param {Event} event */
 export function push(event) {
   // As it is now, or not at all: what is no JSON must not cost the others of its request.
-  const copy = JSON.parse(JSON.stringify(event));
+  const text = JSON.stringify(event);
+  if (text.length > LONGEST) return log("too large", event);
   // One request for what one task tells, and still before the page can go.
-  out.push(copy) > 1 || queueMicrotask(flush);
+  out.push(JSON.parse(text)) > 1 || queueMicrotask(flush);
 }
 
-/** Send what is not under way. @param {boolean} [leaving] the page goes: nobody will wait for an answer */
+/** Send what is not under way: as much as one request holds, and the rest when that has arrived.
+ * @param {boolean} [leaving] the page goes: nobody will wait for an answer */
 export function flush(leaving) {
   clearTimeout(timer);
-  post(out.splice(0), leaving);
+  const batch = out.splice(0, MOST);
+  let body;
+  const cookieless = on(options.cookieless);
+  do body = JSON.stringify({ k: options.site, events: batch, context: { sent_at: Date.now(), cookieless } });
+  while (new Blob([body]).size > LARGEST && out.unshift(...batch.splice(batch.length >> 1)));
+  if (batch[0]) post(batch, body, leaving);
   if (leaving) keep();
 }
 
-/** @param {Event[]} batch @param {boolean} [leaving] */
-function post(batch, leaving) {
-  const body = JSON.stringify({ k: options.site, events: batch, context: { sent_at: Date.now() } });
-  const half = batch.length >> 1;
-  if (batch.length > MOST || new Blob([body]).size > LARGEST) {
-    if (!half) return log("too large", batch);
-    post(batch.splice(0, half), leaving);
-    return post(batch, leaving);
-  }
-  if (!batch[0]) return;
+/** @param {Event[]} batch @param {string} body @param {boolean} [leaving] */
+function post(batch, body, leaving) {
   log("send", batch);
   batch.forEach((event) => flying.add(event));
-  const cookieless = on(options.cookieless); // a beacon would take cookies along
-  if (leaving && !cookieless && navigator.onLine && navigator.sendBeacon(door, body)) return drop(batch);
+  if (leaving && navigator.onLine && navigator.sendBeacon(door, body)) return drop(batch, true);
   fetch(door, {
     method: "POST",
     body,
     keepalive: true,
     // Without the site's word on credentials a foreign answer need not be readable, and so not be allowed.
     mode: options.fetchCredentials ? "cors" : "no-cors",
-    credentials: cookieless ? "omit" : options.fetchCredentials || "include",
+    credentials: options.fetchCredentials || "include",
   })
     .then((answer) => {
       if (answer.status == 429 || answer.status > 499) throw answer.status;
@@ -84,10 +83,11 @@ function post(batch, leaving) {
 /** @param {Event[]} batch */
 const land = (batch) => batch.forEach((event) => flying.delete(event));
 
-/** The door has these. @param {Event[]} batch */
-function drop(batch) {
+/** The door has these, and may have more. @param {Event[]} batch @param {boolean} [leaving] */
+function drop(batch, leaving) {
   land(batch);
   unqueue(batch);
+  flush(leaving);
 }
 
 /** Keep what has not arrived, without addresses: those are never stored. */

@@ -92,6 +92,15 @@ class World:
             answer = client.post("/v1/events?wait=stored", json={"kind": "open"})
         assert answer.json()["outcomes"] == ["stored"]
 
+    def person(self, visitor: int) -> int:
+        """Who the visitor with this number is, by what the service knows by now."""
+        engine = db.connect(engines.url(self.service.data), pool=1)
+        with db.reading(engine) as connection:
+            p = tables.people.c
+            found = connection.execute(select(p.person).where(p.node == visitor)).scalar()
+        engine.dispose()
+        return visitor if found is None else int(found)
+
     def kinds(self, path: str, *expected: str) -> list[dict[str, Any]]:
         """The events of these pages: those kinds in that order, and no others."""
         wait_until(lambda: len(self.stored(path)) >= len(expected))
@@ -113,6 +122,10 @@ class Visitor:
     def open(self, path: str, host: str = "shop.localhost", **options: Any) -> Page:
         self.page.goto(self.world.site.at(path, host), **options)
         return self.page
+
+    def hears(self, text: str) -> None:
+        """Until the console has said it; the driver learns of that while it is asked something."""
+        wait_until(lambda: self.page.evaluate("1") and any(text in line for line in self.said))
 
     def cookies(self) -> dict[str, Any]:
         return {cookie["name"]: cookie for cookie in self.context.cookies()}
@@ -147,7 +160,7 @@ def visitors(world: World) -> Iterator[Make]:
     made: list[BrowserContext] = []
 
     def make(**options: Any) -> Visitor:
-        made.append(world.browser.new_context(user_agent=AGENT, **options))
+        made.append(world.browser.new_context(**{"user_agent": AGENT} | options))
         found = Visitor(world, made[-1], made[-1].new_page())
         found.page.on("console", lambda message: found.said.append(message.text))
         found.page.on("pageerror", lambda error: found.said.append(f"error: {error}"))

@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         kind = "application/javascript" if path.endswith(".js") else "text/html"
         self.reply(
             404 if found is None else 200,
-            (found or "").encode(),
+            ("nothing is here" if found is None else found).encode(),
             [("Content-Type", f"{kind}; charset=utf-8")],
         )
 

@@ -100,7 +100,7 @@ def test_a_page_may_change_what_is_sent_and_keep_it_back(world: World, visitor: 
     visit, lead = world.kinds(path, "visit", "lead")
     assert (visit["title"], visit["properties"]) == ("changed", {"tag": "version B"})
     assert lead["properties"] == {"tag": "version B"}
-    assert any("before-send dropped" in line for line in visitor.said)
+    visitor.hears("[clicktrail] dropped")
 
 
 def test_what_no_event_can_hold_costs_the_page_nothing_and_is_explained(
@@ -117,7 +117,7 @@ def test_what_no_event_can_hold_costs_the_page_nothing_and_is_explained(
     told = world.stored_when(path, lambda told: len(told) >= 4)
     assert [event["kind"] for event in told] == ["visit", "pageview", "lead", "lead"]
     assert told[2]["title"] == "half   and control"
-    assert any("amount_invalid" in line for line in visitor.said)
+    visitor.hears("amount_invalid")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_nothing_is_sent_from_where_nothing_should_be_and_the_console_says_why(
     path = world.page(world.tag(attributes))
     page = visitor.open(path)
     page.evaluate("ct('lead')")
-    assert f"Clicktrail sends nothing: {reason}" in visitor.said
+    visitor.hears(f"[clicktrail] sends nothing: {reason}")
     world.settle()
     assert world.stored(path) == []
     assert visitor.cookies() == {}

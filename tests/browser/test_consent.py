@@ -50,7 +50,8 @@ def test_a_denied_visitor_is_counted_and_leaves_nothing_anywhere(world: World, v
         assert "visitor_id" not in event or event["visitor_id"] == ""
         assert event["visitor"] == 0
     visitor.open(f"{path}?q=planted-query")
-    world.kinds(path, "visit", "pageview", "sale", "pageview")
+    say(visitor, "update", DENIED)
+    world.kinds(path, "visit", "pageview", "sale", "visit", "pageview")
     assert nothing_kept(visitor)
     files = [file for file in world.service.data.parent.rglob("*") if file.is_file()]
     assert len(files) > 5
@@ -78,17 +79,16 @@ def test_after_the_time_that_the_page_gives_them_they_go_without_a_name_and_a_la
     world: World, visitor: Visitor
 ) -> None:
     visitor.context.clock.install()
-    wait = "ct('consent', 'default', {analytics_storage: 'denied', wait_for_update: 500})"
+    wait = "ct('consent', 'default', {analytics_storage: 'denied', wait_for_update: 600000})"
     path = world.page(f"{world.snippets()['stub']}<script>{wait}</script>{world.tag()}")
     page = visitor.open(path)
-    page.clock.run_for(400)
+    page.clock.fast_forward(300_000)
     world.settle()
     assert world.stored(path) == []
-    page.clock.run_for(200)
+    page.clock.fast_forward(301_000)
     unnamed = world.kinds(path, "visit", "pageview")
     assert {event["visitor"] for event in unnamed} == {0}
     assert nothing_kept(visitor)
-    page.clock.run_for(100)
     say(visitor, "update", {"analytics_storage": "granted"})
     assert world.kinds(path, "visit", "pageview", "visit")[2]["visitor"] != 0
 
@@ -155,7 +155,7 @@ def test_do_not_track_counts_where_the_site_says_so(world: World, visitor: Visit
     heeded = world.page(world.tag("data-debug data-do-not-track"))
     other = world.page(world.tag())
     visitor.open(heeded).evaluate("ct('lead')")
-    assert "Clicktrail sends nothing: do not track" in visitor.said
+    visitor.hears("[clicktrail] sends nothing: do not track")
     assert nothing_kept(visitor)
     visitor.open(other)
     world.kinds(other, "visit", "pageview")
@@ -168,15 +168,14 @@ def test_without_cookies_nothing_is_kept_in_the_browser_and_pages_are_told_of(
     first = world.page(world.tag())
     visitor.open(first)  # with them
     world.kinds(first, "visit", "pageview")
-    visitor.context.clear_cookies(name="ct_id")
+    assert set(visitor.cookies()) == {"ct_id", "ct_vid"} and visitor.storage() != {}
     path = world.page(world.tag("data-debug data-cookieless"))
-    visitor.open(path, "localhost")
+    visitor.open(path)
     visitor.page.evaluate("ct('lead', {value: 1, currency: 'EUR'})")
-    visitor.open(path + "?next", "localhost", referer=world.site.at(path, "localhost"))
+    visitor.open(path + "?next", referer=world.site.at(path))
     told = world.kinds(path, "visit", "pageview", "lead", "pageview")
     assert {event.get("visitor_id", "") for event in told} == {""}
-    assert nothing_kept(visitor) or set(visitor.cookies()) == {"ct_vid"}
-    assert visitor.storage() == {}
+    wait_until(lambda: nothing_kept(visitor))
 
 
 MANAGER = """<script>
@@ -284,9 +283,8 @@ def test_with_a_list_of_origins_only_those_are_heard_and_may_read_the_answer(
         assert told.value.header_value("access-control-allow-credentials") == "true"
         world.kinds(path, "visit", "pageview")
         assert {"ct_id", "ct_vid"} <= set(visitor.cookies())  # the same site: a cookie by HTTP
-        with visitor.page.expect_response("**/collect") as told:
+        with visitor.page.expect_request_failed(lambda request: request.url.endswith("/collect")):
             visitor.open(path + "?elsewhere", "evil.localhost")
-        assert told.value.status == 403
         world.settle()
         assert world.stored(f"{path}?elsewhere") == []
     finally:

@@ -109,7 +109,7 @@ def test_the_module_says_what_it_needs(world: World, visitor: Visitor, source: P
         '<script type=module>import { init } from "/clicktrail.js"; init({site: "x"});</script>'
     )
     visitor.open(path)
-    assert any("init() needs site (ct_pub_...) and hostUrl" in line for line in visitor.said)
+    visitor.hears("init() needs site (ct_pub_...) and hostUrl")
 
 
 def test_the_tag_knows_every_click_id_that_the_door_reads() -> None:

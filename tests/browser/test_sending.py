@@ -53,7 +53,6 @@ def test_much_at_once_is_split_below_what_browsers_carry_and_needs_no_preflight(
     page.evaluate("""() => {
         for (let n = 0; n < 120; n++) ct("lead", {lead_id: "n" + n, text: "é".repeat(1500)});
     }""")
-    visitor.open(world.page("", "elsewhere"))
     told = world.stored_when(path, lambda told: len(told) == 122)
     assert len({event["lead_id"] for event in told if event["kind"] == "lead"}) == 120
     sent = [request for request in requests if request.url.endswith("/collect")]
