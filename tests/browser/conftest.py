@@ -97,7 +97,8 @@ class World:
         engine = db.connect(engines.url(self.service.data), pool=1)
         with db.reading(engine) as connection:
             p = tables.people.c
-            found = connection.execute(select(p.person).where(p.node == visitor)).scalar()
+            rows = select(p.person).where(p.node == visitor).order_by(p.since.desc())
+            found = connection.execute(rows).scalar()
         engine.dispose()
         return visitor if found is None else int(found)
 
