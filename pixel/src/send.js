@@ -9,8 +9,8 @@ import { queue, queued, unqueue } from "./store.js";
 /** @typedef {import("./browser.js").Event} Event */
 
 const MOST = 50; // events of a request
-const LARGEST = 64e3; // bytes of a request: browsers let 64 KiB be under way when a page goes
-const LONGEST = 2e4; // characters of an event, of at most three bytes: one always fits
+const LARGEST = 6e4; // bytes of a request: browsers let 64 KiB be under way when a page goes, headers included
+const LONGEST = 19e3; // characters of an event, of at most three bytes: one always fits
 const KEPT = 100; // events
 
 let door = "";
@@ -65,11 +65,12 @@ function post(batch, body, leaving) {
     mode: options.fetchCredentials ? "cors" : "no-cors",
     credentials: options.fetchCredentials || "include",
   })
-    .then((answer) => {
+    .then(async (answer) => {
       if (answer.status == 429 || answer.status > 499) throw answer.status;
+      // To its end: until then browsers count this request among what may be under way.
+      log("answer", await answer.text());
       failures = 0;
       drop(batch);
-      if (on(options.debug)) answer.text().then((text) => log("answer", text));
     })
     .catch((error) => {
       log("not sent", error);
