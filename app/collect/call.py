@@ -31,6 +31,8 @@ def fields(said: Mapping[str, object], workspace: Workspace | None) -> dict[str,
             found[field] = _money(value) if field in MONEY else value
         elif value is not None and key != "event":
             own[key] = value
+    if isinstance(found.get("landing"), str) and _no_advertising(found.get("consent")):
+        found["landing"] = _without_click_ids(str(found["landing"]))
     if "title" in found:
         found["title"] = blanked(found["title"])
     if own:
@@ -45,6 +47,15 @@ def fields(said: Mapping[str, object], workspace: Workspace | None) -> dict[str,
         found["kind"] = "sale"
     found.setdefault("goal", goal)
     return found
+
+
+def _no_advertising(stated: object) -> bool:
+    return isinstance(stated, Mapping) and stated.get("ad_storage") == "denied"
+
+
+def _without_click_ids(landing: str) -> str:
+    """A visit may have begun before advertising was denied; what is told since knows no platform's ids."""
+    return "&".join(one for one in landing.split("&") if one.startswith(("utm_", "ct_")))
 
 
 def _money(value: object) -> object:

@@ -5,7 +5,7 @@
  * in once there is a second page, 10 seconds of looking, or a scroll. What a call means (a kind, a goal, a property)
  * is the door's to know, as is what a landing address says of a campaign.
  */
-import { configure, hidden, listen, log, on, options, page, random } from "./browser.js";
+import { attempt, configure, hidden, listen, log, on, options, page, random } from "./browser.js";
 import { flush, open, push } from "./send.js";
 import { close, closed, forget, recall, remember, visitor } from "./store.js";
 
@@ -151,7 +151,7 @@ function follow() {
     const original = history[name];
     history[name] = function (...given) {
       original.apply(this, given);
-      moved();
+      attempt(moved);
     };
   }
   listen("popstate", moved);

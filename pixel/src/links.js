@@ -2,7 +2,7 @@
  * Links and forms that lead elsewhere. To other sites of ours the visitor's id goes along, for two minutes; to
  * affiliates go the parameters that the page names. A link is changed for its click alone.
  */
-import { listen, options, page } from "./browser.js";
+import { attempt, listen, options, page } from "./browser.js";
 import { choice, run } from "./core.js";
 import { offer, recall, visitor } from "./store.js";
 
@@ -60,9 +60,9 @@ export function links() {
   const age = seconds() - parseInt(at, 36);
   // Kept, and told, when something may be: visitor() asks.
   if (age >= 0 && age < FRESH && sum == checksum(id, at)) offer(id);
-  listen("click", followed);
-  listen("auxclick", followed);
-  listen("submit", submitted);
+  listen("click", (event) => attempt(() => followed(event)));
+  listen("auxclick", (event) => attempt(() => followed(event)));
+  listen("submit", (event) => attempt(() => submitted(event)));
 }
 
 /** The parameters for an address; "" for most. @param {URL} url */

@@ -84,6 +84,12 @@ def test_the_landings_query_says_what_the_address_does_not() -> None:
     assert (found.utm, found.click_ids, found.click_id) == ({"source": "own"}, {"gclid": "G1"}, "c1")
 
 
+def test_what_is_told_after_advertising_was_denied_has_no_click_ids_of_the_landing() -> None:
+    landing = "utm_source=news&gclid=G1&ct_click=c1"
+    found = made(event="lead", landing=landing, consent={"ad_storage": "denied"})
+    assert (found.utm, found.click_ids, found.click_id) == ({"source": "news"}, {}, "c1")
+
+
 @pytest.mark.parametrize(
     ("said", "read"),
     [
