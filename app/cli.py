@@ -210,6 +210,9 @@ def doctor(data: Data = None) -> None:
 def snippet(
     site: Annotated[str, typer.Argument(help="The site's public key, ct_pub_...")],
     base: Annotated[str, typer.Option(help="Where browsers reach Clicktrail.", show_default=False)] = "",
+    full: Annotated[
+        bool, typer.Option("--full", help="With consent managers, and links that lead to other sites.")
+    ] = False,
 ) -> None:
     """Print the lines that a website pastes, following the configured names."""
     from app.errors import InvalidInput
@@ -219,7 +222,9 @@ def snippet(
     settings = read_settings()
     try:
         served = tag(settings.tag_name, settings.collect_path, kept=settings.tags)
-        print(told(served, base or settings.public_url or f"http://{settings.host}:{settings.port}", site))
+        script = served.full if full else served.script
+        base = base or settings.public_url or f"http://{settings.host}:{settings.port}"
+        print(told(served, script, base, site))
     except InvalidInput as error:
         typer.echo(error.message, err=True)
         raise typer.Exit(2) from None

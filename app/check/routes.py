@@ -40,7 +40,8 @@ def read_snippet(
     """The lines that a website pastes, following the configured script name and collect path."""
     base = asked.base or sight.public_url or str(request.base_url).rstrip("/")
     snippet.check_key(service.snapshots.current, caller.workspace, asked.site)
-    return snippet.made(sight.tag, base, asked.site)
+    script = sight.tag.full if asked.script == "full" else sight.tag.script
+    return snippet.made(sight.tag, script, base, asked.site)
 
 
 @router.get("/check")

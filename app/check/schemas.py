@@ -14,6 +14,10 @@ class SnippetQuery(BaseModel):
         str,
         Field(max_length=300, description="where browsers reach Clicktrail, if it is a path of the site's"),
     ] = ""
+    script: Annotated[
+        Literal["core", "full"],
+        Field(description="full: also consent managers, and links that lead to other sites"),
+    ] = "core"
 
 
 class Snippets(BaseModel):
@@ -27,6 +31,7 @@ class Snippets(BaseModel):
     plain: str
     pinned: str
     stub: str
+    late: str
     noscript: str
     csp: str
 

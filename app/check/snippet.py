@@ -2,7 +2,7 @@
 
 from app.check.schemas import Snippets
 from app.errors import InvalidInput
-from app.tag.script import Tag
+from app.tag.script import Script, Tag, moving, pinned
 from app.tag.snippets import checked, snippets
 from app.workspaces import Snapshot, digest
 
@@ -17,14 +17,14 @@ def check_key(snapshot: Snapshot, workspace: int, key: str) -> None:
         raise InvalidInput("site_not_public", told, field="site")
 
 
-def made(tag: Tag, base: str, key: str) -> Snippets:
+def made(tag: Tag, script: Script, base: str, key: str) -> Snippets:
     """Errors: InvalidInput when `base` is no address that a page could name."""
     base = checked(base)
     return Snippets(
         base=base,
-        script=f"{base}/{tag.name}",
-        pinned_script=f"{base}/{tag.pinned}",
-        integrity=tag.script.integrity,
+        script=f"{base}/{moving(tag.name, script)}",
+        pinned_script=f"{base}/{pinned(tag.name, script)}",
+        integrity=script.integrity,
         collect=base + tag.collect,
-        **snippets(tag, base, key),
+        **snippets(tag, script, base, key),
     )

@@ -7,7 +7,7 @@ otherwise any page could write as the visitor of another.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from app.collect import bodies, consent, parse, visitor
+from app.collect import bodies, call, consent, parse, visitor
 from app.collect.door import (
     ASGIScope,
     Doors,
@@ -35,7 +35,7 @@ MOST = 50
 LARGEST = 64 * 1024
 
 #: What the context says once for all events of a body; an event's own word comes first.
-SHARED = ("visitor_id", "url", "referrer", "title", "consent", "utm", "click_ids")
+SHARED = ("visitor_id", "url", "landing", "referrer", "title", "consent", "utm", "click_ids")
 
 Header = tuple[bytes, bytes]
 VARY: Header = (b"vary", b"Origin")
@@ -135,7 +135,10 @@ def _judged(
     """The visitor, the events that are good, and the others by their index."""
     shared = {name: context[name] for name in SHARED if name in context}
     now = doors.clock()
-    guest = _guest(doors, scope, headers, [shared, *told], owner.workspace)
+    choices: list[object] = [shared, *told]
+    if context.get("cookieless") is True and not _by_the_day(owner.workspace):
+        choices = [{"consent": False}]  # the site wants nothing kept, whatever is allowed
+    guest = _guest(doors, scope, headers, choices, owner.workspace)
     host = peer(scope)
     arrival = Arrival(
         door="beacon",
@@ -158,12 +161,25 @@ def _judged(
         outcome: Event | Rejected = NOT_OBJECT
         if isinstance(said, Mapping):
             whole = {**shared, **said, "consent": _own_or_shared(said, shared)}
-            outcome = doors.fitting(parse.event(whole, arrival.numbered(entropy()[0])))
+            outcome = doors.fitting(_event(whole, arrival.numbered(entropy()[0])))
         if isinstance(outcome, Rejected):
             bad.append((index, outcome))
         else:
             good.append(outcome)
     return guest, good, bad
+
+
+def _by_the_day(workspace: Workspace | None) -> bool:
+    """Whether visitors are told apart without anything kept in their browsers."""
+    return workspace is not None and workspace.settings.visitors == "daily"
+
+
+def _event(said: Mapping[str, object], arrival: Arrival) -> Event | Rejected:
+    """An event said in full, or by a call in the page."""
+    if "event" in said:
+        said_in_full = call.fields(said, arrival.workspace)
+        return said_in_full if isinstance(said_in_full, Rejected) else parse.event(said_in_full, arrival)
+    return parse.event(said, arrival)
 
 
 def _guest(

@@ -29,6 +29,9 @@ IMPERSONAL = frozenset(
     "status occurred_at t viewable engaged test".split()
 )
 
+#: Google's names for what a visitor allows, of seven those that say something about us.
+GOOGLE = ("analytics_storage", "ad_storage", "ad_user_data", "ad_personalization")
+
 _RAW = cut(4000)
 _SOURCE = cut(60)
 _US = re.compile(r"1[YN-]{3}", re.IGNORECASE)
@@ -59,7 +62,8 @@ class Said(NamedTuple):
 
 
 def stated(value: object) -> dict[str, object]:
-    """The consent object of an event: measure and ads (booleans), source, raw, sections; or a bare 0 or 1."""
+    """The consent object of an event: measure and ads (booleans), source, raw, sections, or Google's names
+    with "granted" and "denied", gpc; or a bare 0 or 1."""
     if not isinstance(value, dict):
         allowed = flag(value)
         return {"measure": allowed, "ads": allowed}
@@ -72,7 +76,32 @@ def stated(value: object) -> dict[str, object]:
             if not isinstance(value[name], str):
                 raise Bad("not_text", f"must have a string as {name}")
             found[name] = hashing.scrubbed(read(value[name]))
+    if not value.keys().isdisjoint(_BY_THE_PAGE):
+        _put_words(found, value)
     return found
+
+
+_BY_THE_PAGE = frozenset((*GOOGLE, "gpc"))
+
+
+def _put_words(found: dict[str, object], value: dict[str, object]) -> None:
+    """What Google's names and navigator.globalPrivacyControl say, where nothing plainer was said."""
+    said: dict[str, bool] = {}
+    for name in GOOGLE:
+        word = value.get(name)
+        if word is not None:
+            if word not in ("granted", "denied"):
+                raise Bad("not_one_of", f"must have granted or denied as {name}")
+            said[name] = word == "granted"
+    if "analytics_storage" in said:
+        found.setdefault("measure", said["analytics_storage"])
+    if "ad_storage" in said or "ad_user_data" in said:
+        found.setdefault("ads", said.get("ad_storage", True) and said.get("ad_user_data", True))
+    if "ad_personalization" in said:
+        found["personalize"] = said["ad_personalization"]
+    if value.get("gpc") is not None and flag(value["gpc"]):
+        found["ads"] = False
+        found["gpc"] = True
 
 
 def of_parameters(said: Mapping[str, str]) -> dict[str, object] | None:

@@ -96,6 +96,11 @@ def cut(limit: int) -> Reader:
     return read_and_cut
 
 
+def blanked(value: object) -> object:
+    """What a page calls itself, with spaces where it has what no text may have: nobody could correct it."""
+    return _CONTROL.sub(" ", value[:4096]) if type(value) is str else value
+
+
 def slug(value: object) -> str:
     found: str = _SLUG(value)
     return found.strip()

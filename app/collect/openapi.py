@@ -44,6 +44,27 @@ _REDIRECT = {
 }
 _CAMPAIGN = [_parameter("campaign", "path"), _parameter("k"), _parameter("p"), _parameter("url")]
 
+_MOVING = {
+    "tags": ["doors"],
+    "security": _OPEN,
+    "responses": _responses(
+        s200="the script; asked for again after an hour",
+        s304="what If-None-Match names is what there is",
+        s405="GET or HEAD",
+    ),
+}
+_PINNED = {
+    "tags": ["doors"],
+    "security": _OPEN,
+    "parameters": [_parameter("hash", "path", description="16 hex digits of its SHA-256")],
+    "responses": _responses(
+        s200="the script; never asked for again",
+        s304="what If-None-Match names is what there is",
+        s404="no version that was ever served here",
+        s405="GET or HEAD",
+    ),
+}
+
 #: How a key is presented to everything else.
 SECURITY_SCHEMES: dict[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer ct_..."},
@@ -51,32 +72,10 @@ SECURITY_SCHEMES: dict[str, Any] = {
 }
 
 OPERATIONS: dict[str, Any] = {
-    "/c.js": {
-        "get": {
-            "tags": ["doors"],
-            "summary": "The tag, as this version has it",
-            "security": _OPEN,
-            "responses": _responses(
-                s200="the script; asked for again after an hour",
-                s304="what If-None-Match names is what there is",
-                s405="GET or HEAD",
-            ),
-        }
-    },
-    "/c.{hash}.js": {
-        "get": {
-            "tags": ["doors"],
-            "summary": "The tag of one content, for ever",
-            "security": _OPEN,
-            "parameters": [_parameter("hash", "path", description="16 hex digits of its SHA-256")],
-            "responses": _responses(
-                s200="the script; never asked for again",
-                s304="what If-None-Match names is what there is",
-                s404="no version that was ever served here",
-                s405="GET or HEAD",
-            ),
-        }
-    },
+    "/c.js": {"get": _MOVING | {"summary": "The tag, as this version has it"}},
+    "/c.{hash}.js": {"get": _PINNED | {"summary": "The tag of one content, for ever"}},
+    "/c.full.js": {"get": _MOVING | {"summary": "The tag with all that it can do, as this version has it"}},
+    "/c.full.{hash}.js": {"get": _PINNED | {"summary": "The tag with all that it can do, of one content"}},
     "/.well-known/gpc.json": {
         "get": {
             "tags": ["doors"],

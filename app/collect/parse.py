@@ -7,7 +7,7 @@ randomness; the same fields and arrival always give the same event.
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -58,6 +58,7 @@ FIELDS: dict[str, Field] = {
     "payout": Field(fields.amount, server=True),
     "status": Field(fields.one_of(*STATES), server=True),
     "url": Field(fields.link),
+    "landing": Field(fields.link),
     "referrer": Field(fields.link),
     "title": Field(fields.cut(400)),
     "utm": Field(fields.utm),
@@ -146,8 +147,10 @@ def _completed(found: dict[str, Any], stated: object, arrival: Arrival) -> Event
         found.setdefault("email", found.pop("email_sha256"))
     if "phone_sha256" in found:
         found.setdefault("phone", found.pop("phone_sha256"))
-    if "url" in found and "?" in found["url"]:
-        _put_link(found)
+    landing = found.pop("landing", "")
+    for query in (found.get("url", "").partition("#")[0].partition("?")[2], landing):
+        if query:
+            _put_link(found, query)
     occurred_at, stated_at, hints = _times(stated, arrival)
     ip = arrival.ip
     if "ip" in found:
@@ -216,10 +219,9 @@ def kind_of_goal(name: str, workspace: Workspace | None) -> tuple[str, str]:
     return goals.get(slug_key(name), "lead"), name
 
 
-def _put_link(found: dict[str, Any]) -> None:
-    """UTM parameters and click ids of the page's address, where the sender did not say them itself."""
+def _put_link(found: dict[str, Any], query: str) -> None:
+    """UTM parameters and click ids of an address's query, where the sender did not say them itself."""
     try:
-        query = urlsplit(found["url"]).query
         pairs = parse_qsl(query, max_num_fields=200, errors="ignore")
     except ValueError:
         return

@@ -1,4 +1,5 @@
-"""GET /c.js and /c.<hash>.js: the tag, from memory. The hash of another content is nobody's: 404.
+"""GET /c.js and /c.full.js, /c.<hash>.js and /c.full.<hash>.js: the tag, from memory. The hash of another
+content is nobody's: 404.
 
 The moving name is asked for again after an hour and answered with 304 while nothing changed; a pinned name
 never changes, and may be held to its integrity, for which CORS must let it be read.

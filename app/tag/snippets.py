@@ -1,4 +1,4 @@
-"""The lines that a website pastes, following the configured names. Pure.
+"""The lines that a website pastes, following the configured names, for the core or the full script. Pure.
 
 `base` is where browsers reach Clicktrail, without a slash at its end: `https://t.example`, or a path of the
 site's own, `https://shop.example/t`.
@@ -9,7 +9,7 @@ from html import escape
 from urllib.parse import quote, urlsplit
 
 from app.errors import InvalidInput
-from app.tag.script import Tag
+from app.tag.script import Script, Tag, moving, pinned
 
 #: A base that can stand in an attribute and in a policy as it is.
 _BASE = re.compile(
@@ -28,6 +28,7 @@ USES = {
     "plain": "In the page's head. It follows upgrades by itself:",
     "pinned": "Instead of that, held to one content. After an upgrade it goes on, as it was:",
     "stub": "Before either, if the page calls ct(...) while it loads:",
+    "late": "Instead of those three, if not even a server that hangs may delay the page's load event:",
     "noscript": "In the body, for visitors without JavaScript:",
     "csp": "If the site sends a Content-Security-Policy, add to its directives:",
 }
@@ -44,21 +45,25 @@ def checked(base: str) -> str:
     return plain
 
 
-def told(tag: Tag, base: str, key: str) -> str:
+def told(tag: Tag, script: Script, base: str, key: str) -> str:
     """All snippets, each below what it is for."""
-    made = snippets(tag, checked(base), key)
+    made = snippets(tag, script, checked(base), key)
     return "\n\n".join(f"{use}\n  {made[name]}" for name, use in USES.items())
 
 
-def snippets(tag: Tag, base: str, key: str) -> dict[str, str]:
-    """Every snippet by its name: plain, pinned, stub, noscript, csp."""
+def snippets(tag: Tag, script: Script, base: str, key: str) -> dict[str, str]:
+    """Every snippet by its name, as USES has them. `script`: tag.script or tag.full."""
     site = escape(key)
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
     return {
-        "plain": f'<script defer src="{base}/{tag.name}" data-site="{site}"></script>',
-        "pinned": f'<script defer src="{base}/{tag.pinned}" data-site="{site}" '
-        f'integrity="{tag.script.integrity}" crossorigin="anonymous"></script>',
+        "plain": f'<script defer src="{base}/{moving(tag.name, script)}" data-site="{site}"></script>',
+        "pinned": f'<script defer src="{base}/{pinned(tag.name, script)}" data-site="{site}" '
+        f'integrity="{script.integrity}" crossorigin="anonymous"></script>',
         "stub": STUB,
+        "late": f"{STUB.removesuffix('</script>')};"
+        f'addEventListener("load",function(){{var s=document.createElement("script");'
+        f's.setAttribute("data-site","{site}");s.src="{base}/{moving(tag.name, script)}";'
+        "document.head.appendChild(s)})</script>",
         "noscript": f'<noscript><img src="{base}/p.gif?k={quote(key, safe="")}&amp;e=pageview" '
         'width="1" height="1" alt=""></noscript>',
         "csp": f"script-src {origin}; connect-src {origin}; img-src {origin}",

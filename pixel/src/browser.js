@@ -1,4 +1,4 @@
-/** What the page's browser offers, in the forms that the tag needs. Nothing here acts on import. */
+/** What the page wants, and what its browser offers, in the forms that the tag needs. Nothing acts on import. */
 
 /**
  * @typedef {Record<string, any>} Event as POST /collect takes it
@@ -7,18 +7,35 @@
  */
 
 /** Whether an option is set: by an attribute without a value, or by true. @param {any} value */
-export const on = (value) => value != null && value !== false && value != "false";
+export const on = (value) => `${value ?? false}` != "false";
 
-/** @type {(type: string, act: (event: any) => void, target?: EventTarget, once?: boolean) => void} */
-export const listen = (type, act, target = window, once) => target.addEventListener(type, act, { capture: true, once });
+/** Before the page's own listeners, which may stop an event. @type {(type: string, act: (event: any) => void) => void} */
+export const listen = (type, act) => window.addEventListener(type, act, true);
 
 /** The page as it is now. @returns {Page} */
 export const page = () => [location.href, document.referrer, document.title, Date.now()];
 
+/** Nobody sees the page: it lies behind another, or is only being prepared. */
 export const hidden = () => document.visibilityState == "hidden";
 
 /** 96 random bits. */
 export const random = () => crypto.getRandomValues(new Uint32Array(3)).join("-");
 
-/** Text that the door takes: no control characters, not too long. @param {string} text @param {number} most */
-export const clean = (text, most) => text.replace(/[\0-\x1f\x7f-\x9f\ufffe\uffff]/g, " ").slice(0, most);
+/** @type {Options} */
+export let options;
+
+/** @param {Options} given */
+export const configure = (given) => (options = given);
+
+/** @param {...any} told */
+export const log = (...told) => on(options.debug) && console.info("[clicktrail]", ...told);
+
+/** Storage that is full or not allowed, or what a page calls with, must not cost the page anything.
+ * @template T @param {() => T} act */
+export function attempt(act) {
+  try {
+    return act();
+  } catch (error) {
+    log(error);
+  }
+}

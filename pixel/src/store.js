@@ -1,8 +1,8 @@
 /**
- * What is kept in the browser, first-party: the visitor's id (a cookie and a copy), the visit, the click that led
- * here, and events that could not be sent. Where consent is denied nothing is, and what there was is removed.
+ * What is kept in the browser, first-party: the visitor's id (a cookie and a copy), the visit, and events that could
+ * not be sent. While it is closed nothing is, and only memory knows the visit.
  */
-import { random } from "./browser.js";
+import { attempt, random } from "./browser.js";
 
 /** @typedef {import("./browser.js").Event} Event */
 
@@ -11,17 +11,19 @@ const QUEUE = "ct_q.";
 
 /** @type {Record<string, any>} */
 let memory = {}; // instead of the storage, where there is none
-let closed = false;
+let offered = ""; // the visitor's id as another site of ours knows it
 
-/** A storage that is full or not allowed must not cost the page anything. @template T @param {() => T} act */
-function attempt(act) {
-  try {
-    return act();
-  } catch {}
-}
+/** Where nothing may be kept. */
+export let closed = false;
 
-/** What is known of the visitor: `v` id, `u` user id, `s` the visit, `k` the click. @returns {Record<string, any>} */
-export const recall = () => (!closed && attempt(() => JSON.parse(localStorage.ct))) || memory;
+/** @param {any} shut */
+export const close = (shut) => (closed = shut);
+
+/** @param {string} id */
+export const offer = (id) => (offered = id);
+
+/** What is known of the visitor: `v` id, `u` user id, `s` the visit. @returns {Record<string, any>} */
+export const recall = () => (!closed && attempt(() => JSON.parse(localStorage.ct || null))) || memory;
 
 /** @param {Record<string, any>} state */
 export function remember(state) {
@@ -39,18 +41,20 @@ function bake(id, life) {
   }
 }
 
-/** The visitor's id, "<birth in seconds, base 36>.<random>"; `given`: as another site of ours knows it.
- * @param {string} [given] */
-export function visitor(given) {
+/** The visitor's id, "<birth in seconds, base 36>.<random>"; nothing where nothing may be kept.
+ * @returns {string | undefined} */
+export function visitor() {
+  if (closed) return;
   const state = recall();
   const now = Date.now() / 1e3;
   const baked = /\bct_vid=([\w.-]+)/.exec(document.cookie)?.[1];
-  let id = given || baked || state.v;
+  let id = offered || baked || state.v;
   let left = parseInt(id, 36) + LIFE - now;
   if (!(left > 0 && left < LIFE + 99)) {
     id = (now | 0).toString(36) + "." + random();
     left = LIFE;
   }
+  offered = "";
   if (id != baked) bake(id, left);
   if (id != state.v) remember({ ...state, v: id });
   return id;
@@ -65,16 +69,13 @@ export const unqueue = (events) => attempt(() => events.forEach((event) => delet
 
 /** What earlier pages kept. @returns {Event[]} */
 export const queued = () =>
-  attempt(() => Object.keys(localStorage).flatMap((name) => (name.startsWith(QUEUE) ? JSON.parse(localStorage[name]) : []))) || [];
+  (!closed &&
+    attempt(() => Object.keys(localStorage).flatMap((name) => (name.startsWith(QUEUE) ? JSON.parse(localStorage[name]) : [])))) ||
+  [];
 
-/** Whether anything may be kept from now on. @param {boolean} shut */
-export function close(shut) {
-  closed = shut;
-}
-
-/** Nothing stays of who this was. */
+/** Nothing stays of who this was; the visit goes on. */
 export function forget() {
-  memory = {};
+  memory = { s: memory.s };
   bake("", 0);
   attempt(() => Object.keys(localStorage).forEach((name) => /^ct(_q\.|$)/.test(name) && delete localStorage[name]));
 }

@@ -51,9 +51,7 @@ def found(house: House, marks: list[str]) -> list[tuple[str, str]]:
 
 def test_a_block_that_was_lifted_forgets_whom_it_was_of(house: House, tmp_path: Path) -> None:
     anna = node(1, "user", "user-of-anna")
-    house.add(
-        tables.identifier_blocks, node=anna, kind=NODES["user"], value="user-of-anna", archived_at=NOON
-    )
+    house.add(tables.identifier_blocks, node=anna, kind=NODES["user"], value="user-of-anna", archived_at=NOON)
     erase(house, tmp_path / "inbox", "user_id", "user-of-anna")
     lifted = house.one(tables.identifier_blocks)
     assert (lifted.value, lifted.note) == ("", "")

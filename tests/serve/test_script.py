@@ -13,7 +13,8 @@ from app.settings import Settings
 from app.tag import script
 from tests.security.tenants import Answer, Town, open_town
 
-BUILT = b'(function(){var to="/collect";})()'
+BUILT = {"": b'(function(){var to="/collect";})()', ".full": b'(function(){var full="/collect";})()'}
+NEXT = {part: body + b"//2" for part, body in BUILT.items()}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,17 @@ def test_a_configured_name_is_answered_beside_the_usual_one_and_pinned_too(town:
         for path in ("/stats.js", "/c.js", pinned_of(town), pinned_of(town, "stats"))
     }
     assert len(same) == 1
+
+
+def test_the_full_script_has_the_same_names_with_full_in_them(town: Town) -> None:
+    core, full = town.ask("GET", "/c.js").body, town.ask("GET", "/c.full.js").body
+    assert core != full
+    digest = hashlib.sha256(full).hexdigest()[:16]
+    for path in ("/stats.full.js", f"/c.full.{digest}.js", f"/stats.full.{digest}.js"):
+        assert town.ask("GET", path).body == full, path
+    for path in (f"/c.{digest}.js", f"/c.full.{hashlib.sha256(core).hexdigest()[:16]}.js"):
+        assert town.ask("GET", path).status == 404, path
+    assert full.count(b'"/in/box"') == 1
 
 
 def test_the_script_sends_to_the_configured_path_which_takes_events_like_the_usual_one(town: Town) -> None:
@@ -132,22 +144,24 @@ def test_a_version_that_was_served_is_served_after_an_upgrade(tmp_path: Path) ->
     old = script.tag("c.js", "/collect", kept=tmp_path / "tags", built=BUILT)
     script.keep(old, tmp_path / "tags")
     script.keep(old, tmp_path / "tags")
-    new = script.tag("c.js", "/collect", kept=tmp_path / "tags", built=BUILT + b"//2")
+    new = script.tag("c.js", "/collect", kept=tmp_path / "tags", built=NEXT)
     script.keep(new, tmp_path / "tags")
     files = dict(new.files())
     assert files["/c.js"] is new.script
     assert files[f"/{old.pinned}"].body == old.script.body
     assert files[f"/{new.pinned}"].body == new.script.body
-    assert len(list((tmp_path / "tags").iterdir())) == 2
-    same = script.tag("c.js", "/collect", kept=tmp_path / "tags", built=BUILT + b"//2")
-    assert [one.digest for one in same.earlier] == [old.script.digest]
+    assert files["/c.full.js"] is new.full
+    assert files[f"/{script.pinned('c.js', old.full)}"].body == old.full.body
+    assert len(list((tmp_path / "tags").iterdir())) == 4
+    same = script.tag("c.js", "/collect", kept=tmp_path / "tags", built=NEXT)
+    assert {one.digest for one in same.earlier} == {old.script.digest, old.full.digest}
 
 
 def test_what_somebody_put_into_the_folder_is_not_served_under_a_name_that_pages_pin(tmp_path: Path) -> None:
     old = script.tag("c.js", "/collect", kept=tmp_path, built=BUILT)
     script.keep(old, tmp_path)
     (tmp_path / f"{old.script.digest}.js").write_bytes(b"evil()")
-    files = dict(script.tag("c.js", "/collect", kept=tmp_path, built=BUILT + b"//2").files())
+    files = dict(script.tag("c.js", "/collect", kept=tmp_path, built=NEXT).files())
     assert f"/{old.pinned}" not in files
 
 
@@ -158,9 +172,10 @@ def test_a_full_disk_does_not_keep_it_from_starting(tmp_path: Path) -> None:
 
 
 def test_a_build_that_names_no_path_is_no_tag(tmp_path: Path) -> None:
-    for built in (b"", BUILT * 2):
-        with pytest.raises(ValueError, match="must name /collect once"):
-            script.tag("c.js", "/in", kept=tmp_path, built=built)
+    for part, body in BUILT.items():
+        for wrong in (b"", body * 2):
+            with pytest.raises(ValueError, match=f"c{part}.js must name /collect once"):
+                script.tag("c.js", "/in", kept=tmp_path, built=BUILT | {part: wrong})
 
 
 @pytest.mark.parametrize(

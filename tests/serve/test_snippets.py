@@ -131,5 +131,5 @@ def test_without_a_public_address_it_is_that_of_the_request(fresh_clicktrail: Cl
         text=True,
         check=True,
     )
-    for name in ("plain", "pinned", "stub", "noscript", "csp"):
+    for name in ("plain", "pinned", "stub", "late", "noscript", "csp"):
         assert told[name] in done.stdout

@@ -1,0 +1,4 @@
+/** c.js: the core. */
+import { boot } from "./script.js";
+
+boot();
