@@ -212,14 +212,14 @@ def script_findings(one: Snippet, page_url: str, answer: Answer | Rejected, tag:
         what = "some other JavaScript" if "javascript" in kind else f"the answer is {kind}"
         yield finding("script_foreign", url=one.url, what=what)
     else:
-        current = "of this version" if served.digest == tag.script.digest else "of an earlier version, kept"
+        current = "of this version" if served in tag.present else "of an earlier version, kept"
         yield finding("script_ours", version=f"{current} ({served.digest})")
     yield from _integrity(one, page_url, answer, moving=".".join(one.url.split(".")[-2:-1]))
 
 
 def script_of(answer: Answer, tag: Tag) -> Script | None:
     """Which of our versions an answer is, if it is one."""
-    every = (tag.script, *tag.earlier)
+    every = (*tag.present, *tag.earlier)
     return next((known for known in every if known.body == answer.body), None)
 
 

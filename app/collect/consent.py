@@ -100,8 +100,9 @@ def _put_words(found: dict[str, object], value: dict[str, object]) -> None:
     if "ad_personalization" in said:
         found["personalize"] = said["ad_personalization"]
     if value.get("gpc") is not None and flag(value["gpc"]):
-        found["ads"] = False
-        found["gpc"] = True
+        found |= {"ads": False, "gpc": True}
+        if not said:
+            found.setdefault("source", consent.GPC)
 
 
 def of_parameters(said: Mapping[str, str]) -> dict[str, object] | None:

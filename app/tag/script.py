@@ -71,12 +71,17 @@ class Tag:
         """The name of the core's content for ever."""
         return pinned(self.name, self.script)
 
+    @property
+    def present(self) -> tuple[Script, ...]:
+        """What this version ships."""
+        return (self.script, self.full)
+
     def files(self) -> Iterator[tuple[str, Script]]:
         """(path, script) of everything that is served: first the moving names, then the pinned ones."""
         names = dict.fromkeys((self.name, NAME))
-        for one in (self.script, self.full):
+        for one in self.present:
             yield from ((f"/{moving(name, one)}", one) for name in names)
-        for one in (self.script, self.full, *self.earlier):
+        for one in (*self.present, *self.earlier):
             yield from ((f"/{pinned(name, one)}", one) for name in names)
 
 
@@ -118,7 +123,7 @@ def _sending_to(collect: str, part: str, source: bytes) -> bytes:
 
 def keep(tag: Tag, folder: Path) -> None:
     """Keep this version for the time after an upgrade. Errors: OSError."""
-    for one in (tag.script, tag.full):
+    for one in tag.present:
         _keep(one, folder / f"{one.part}.{one.digest}.js".lstrip("."))
 
 

@@ -18,8 +18,9 @@ from app.tag.script import COLLECT, NAME, Script, Tag, integrity, script
 from tests.test_docs import ROOT
 
 KEY, OTHER, SERVER = "ct_pub_0123456789abcdef", "ct_pub_nobodys", "ct_srv_0123456789abcdef"
-NEWER, OLDER = script(b'send("/collect")'), script(b'old("/collect")')
-TAG = Tag(NAME, COLLECT, NEWER, (OLDER,))
+NEWER, OLDER = script("", b'send("/collect")'), script("", b'old("/collect")')
+FULL = script(".full", b'send_more("/collect")')
+TAG = Tag(NAME, COLLECT, NEWER, FULL, (OLDER,))
 OWNERS: dict[str, tuple[int, Scope]] = {KEY: (1, "public"), SERVER: (1, "server")}
 SHOP, AT = "https://shop.example/", "https://t.example/c.js"
 PINNED = f"https://t.example/{TAG.pinned}"
@@ -101,7 +102,7 @@ def test_what_a_page_does_to_its_snippet_is_said(more: str, fewer: str, html: st
 
 
 def test_a_script_tag_of_ours_without_a_key_is_known_by_its_configured_name() -> None:
-    stats = Known(Tag("stats.js", COLLECT, NEWER), OWNERS)
+    stats = Known(Tag("stats.js", COLLECT, NEWER, FULL), OWNERS)
     html = '<script defer src="https://t.example/stats.js"></script>'
     assert codes(page(html), known=stats) == (GOOD | {"key_missing"}) - {"key_good"}
     assert codes(page('<script src="https://other.example/c.js"></script>')) == {
@@ -137,9 +138,10 @@ def test_a_page_with_the_image_alone_is_told_of_it() -> None:
     [
         ("script_unreachable", Rejected("url_slow", "did not answer within 3 s")),
         ("script_status", served(status=404)),
-        ("script_foreign", served(script(b"alert(1)"))),
-        ("script_foreign", served(script(b"<html>"), content_type="text/html")),
+        ("script_foreign", served(script("", b"alert(1)"))),
+        ("script_foreign", served(script("", b"<html>"), content_type="text/html")),
         ("script_ours", served(OLDER)),
+        ("script_ours", served(FULL)),
     ],
 )
 def test_the_script_is_looked_at_as_it_is_served(code: str, answer: Served) -> None:
@@ -226,7 +228,7 @@ def test_no_key_is_ever_shown_whole() -> None:
 
 def test_the_collect_path_is_the_one_in_the_script_that_is_served() -> None:
     (one,) = look.snippets(pages.read(PLAIN.replace(AT, "https://shop.example/t/c.js")), SHOP, TAG)
-    configured = Tag(NAME, "/in", NEWER)
+    configured = Tag(NAME, "/in", NEWER, FULL)
     assert look.collect_url(one, b'send("/in")', configured) == "https://shop.example/t/in"
     assert look.collect_url(one, b'send("/collect")', configured) == "https://shop.example/t/collect"
     (other,) = look.snippets(pages.read(tagged('data-host-url="https://in.example/"')), SHOP, TAG)
