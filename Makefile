@@ -71,7 +71,7 @@ fmt: $(BIN)/.dev ## Put the code into the house's form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-BENCHMARKS := doors throughput reports attribution keeping
+BENCHMARKS := doors throughput reports attribution keeping tag
 
 .PHONY: bench
 bench: $(BIN)/.dev ## All benchmarks, some 45 minutes (wrk is needed); BENCHMARKS=doors ARGS="--rounds 1" for one

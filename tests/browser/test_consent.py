@@ -132,15 +132,20 @@ def test_advertising_alone_may_be_denied(world: World, visitor: Visitor) -> None
     assert lead[-1]["visitor"] != 0
 
 
-@pytest.mark.parametrize("signal", ["page", "header"])
+#: By what a browser says it: to the page, or to the server.
+GPC: dict[str, tuple[dict[str, Any], str]] = {
+    "page": ({}, "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {get: () => true})"),
+    "header": ({"extra_http_headers": {"Sec-GPC": "1"}}, ""),
+}
+
+
+@pytest.mark.parametrize("signal", GPC)
 def test_global_privacy_control_is_measured_and_marked_never_to_be_shared(
     world: World, visitors: Make, signal: str
 ) -> None:
-    visitor = visitors(**({"extra_http_headers": {"Sec-GPC": "1"}} if signal == "header" else {}))
-    if signal == "page":
-        visitor.context.add_init_script(
-            "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {get: () => true})"
-        )
+    options, script = GPC[signal]
+    visitor = visitors(**options)
+    visitor.context.add_init_script(script)
     path = world.page(world.tag())
     visitor.open(path)
     for event in world.kinds(path, "visit", "pageview"):

@@ -1,6 +1,7 @@
 """Links that lead elsewhere: the visitor's id to other sites of ours, parameters to affiliates."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,7 +23,7 @@ def two_sites(world: World, more: str = "") -> tuple[str, str]:
     return here, there
 
 
-def decorated(world: World, visitor: Visitor, there: str) -> str:
+def decorated(world: World, there: str) -> str:
     """The address that the other site was asked for."""
     (target,) = [asked for asked in world.site.asked if asked.startswith(there) and "_ct=" in asked]
     return world.site.at(target, "other.localhost")
@@ -47,7 +48,7 @@ def test_a_visitor_who_follows_a_link_to_another_site_of_ours_is_the_same_there(
         if cookie["name"] == "ct_vid"
     }
     assert ids == {".shop.localhost": ours, ".other.localhost": ours}
-    (value,) = parse_qs(urlsplit(decorated(world, visitor, there)).query)["_ct"]
+    (value,) = parse_qs(urlsplit(decorated(world, there)).query)["_ct"]
     assert SHAPE.fullmatch(value) and value.startswith(ours + ".")
     page.go_back(wait_until="commit")
     assert page.get_attribute("a", "href") == before
@@ -70,26 +71,29 @@ def test_a_form_takes_it_along_too(world: World, visitor: Visitor, method: str) 
     assert ours in {cookie["value"] for cookie in visitor.context.cookies(action)}
 
 
-@pytest.mark.parametrize("spoiled", ["old", "changed", "another browser", "nonsense"])
+#: How a link is spoiled, who opens it, and how many seconds after it was made.
+SPOILED: dict[str, tuple[Callable[[str], str], dict[str, str], int]] = {
+    "old": (lambda link: link, {}, 130),
+    "changed": (lambda link: link.replace("_ct=", "_ct=1"), {}, 5),
+    "another browser's": (lambda link: link, {"user_agent": "Mozilla/5.0 another"}, 5),
+    "nonsense": (lambda link: re.sub("_ct=[^&#]*", "_ct=%3Cscript%3E", link), {}, 5),
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED)
 def test_what_is_old_changed_or_somebody_elses_is_taken_away_and_not_believed(
     world: World, visitors: Make, visitor: Visitor, spoiled: str
 ) -> None:
+    change, options, late = SPOILED[spoiled]
     here, there = two_sites(world)
     page = visitor.open(here)
     ours = visitor.cookies()["ct_vid"]["value"]
     page.click("a")
     page.wait_for_url("**" + there + "?a=1#part")
-    link = decorated(world, visitor, there)
-    agent = "Mozilla/5.0 another" if spoiled == "another browser" else None
-    other = visitors(**({"user_agent": agent} if agent else {}))
-    if spoiled == "old":
-        other.context.clock.install()
-        other.context.clock.pause_at(page.evaluate("Date.now()") / 1000 + 130)
-    link = {
-        "changed": link.replace("_ct=" + ours[:1], "_ct=" + ("1" if ours[:1] != "1" else "2")),
-        "nonsense": re.sub("_ct=[^&#]*", "_ct=%3Cscript%3E", link),
-    }.get(spoiled, link)
-    other.page.goto(link)
+    other = visitors(**options)
+    other.context.clock.install()
+    other.context.clock.pause_at(page.evaluate("Date.now()") / 1000 + late)
+    other.page.goto(change(decorated(world, there)))
     other.page.wait_for_url(lambda url: "_ct" not in url)
     assert other.page.evaluate("document.cookie.includes('ct_vid=')")
     assert ours not in {cookie["value"] for cookie in other.context.cookies()}

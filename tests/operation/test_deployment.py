@@ -52,10 +52,12 @@ def test_the_same_source_builds_the_same_wheel_to_the_byte(wheel: Path, tmp_path
     )
 
 
-def test_the_wheel_holds_the_migrations_and_nothing_else_of_ours(wheel: Path) -> None:
+def test_the_wheel_holds_the_migrations_and_the_tag_and_nothing_else_of_ours(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for path in (ROOT / "migrations" / "versions").glob("0*.py"):
         assert f"app/_migrations/versions/{path.name}" in names
+    for name in ("c.js", "c.full.js"):
+        assert zipfile.ZipFile(wheel).read(f"app/tag/{name}") == (ROOT / "app/tag" / name).read_bytes()
     assert {name.split("/")[0].rpartition(".")[2] for name in names} == {"app", "dist-info"}
     assert [name for name in names if "__pycache__" in name] == []
 
