@@ -213,6 +213,9 @@ def snippet(
     full: Annotated[
         bool, typer.Option("--full", help="With consent managers, and links that lead to other sites.")
     ] = False,
+    cookieless: Annotated[
+        bool, typer.Option("--cookieless", help="Nothing is kept in the browser (visitors: daily).")
+    ] = False,
 ) -> None:
     """Print the lines that a website pastes, following the configured names."""
     from app.errors import InvalidInput
@@ -224,7 +227,8 @@ def snippet(
         served = tag(settings.tag_name, settings.collect_path, kept=settings.tags)
         script = served.full if full else served.script
         base = base or settings.public_url or f"http://{settings.host}:{settings.port}"
-        print(told(served, script, base, site))
+        attributes = ("data-cookieless",) if cookieless else ()
+        print(told(served, script, base, site, *attributes))
     except InvalidInput as error:
         typer.echo(error.message, err=True)
         raise typer.Exit(2) from None

@@ -17,14 +17,16 @@ def check_key(snapshot: Snapshot, workspace: int, key: str) -> None:
         raise InvalidInput("site_not_public", told, field="site")
 
 
-def made(tag: Tag, script: Script, base: str, key: str) -> Snippets:
-    """Errors: InvalidInput when `base` is no address that a page could name."""
+def made(tag: Tag, script: Script, base: str, key: str, *, visitors: str) -> Snippets:
+    """Errors: InvalidInput when `base` is no address that a page could name. `visitors` is the workspace's:
+    where they are told apart by the day, nothing is to be kept in their browsers."""
     base = checked(base)
+    attributes = ("data-cookieless",) if visitors == "daily" else ()
     return Snippets(
         base=base,
         script=f"{base}/{moving(tag.name, script)}",
         pinned_script=f"{base}/{pinned(tag.name, script)}",
         integrity=script.integrity,
         collect=base + tag.collect,
-        **snippets(tag, script, base, key),
+        **snippets(tag, script, base, key, *attributes),
     )

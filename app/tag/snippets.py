@@ -45,24 +45,27 @@ def checked(base: str) -> str:
     return plain
 
 
-def told(tag: Tag, script: Script, base: str, key: str) -> str:
+def told(tag: Tag, script: Script, base: str, key: str, *attributes: str) -> str:
     """All snippets, each below what it is for."""
-    made = snippets(tag, script, checked(base), key)
+    made = snippets(tag, script, checked(base), key, *attributes)
     return "\n\n".join(f"{use}\n  {made[name]}" for name, use in USES.items())
 
 
-def snippets(tag: Tag, script: Script, base: str, key: str) -> dict[str, str]:
-    """Every snippet by its name, as USES has them. `script`: tag.script or tag.full."""
+def snippets(tag: Tag, script: Script, base: str, key: str, *attributes: str) -> dict[str, str]:
+    """Every snippet by its name, as USES has them. `script`: tag.script or tag.full; `attributes`: what the
+    tag is told beside its key, such as data-cookieless."""
     site = escape(key)
+    more = "".join(f" {name}" for name in attributes)
+    told_late = "".join(f's.setAttribute("{name}","");' for name in attributes)
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
     return {
-        "plain": f'<script defer src="{base}/{moving(tag.name, script)}" data-site="{site}"></script>',
-        "pinned": f'<script defer src="{base}/{pinned(tag.name, script)}" data-site="{site}" '
+        "plain": f'<script defer src="{base}/{moving(tag.name, script)}" data-site="{site}"{more}></script>',
+        "pinned": f'<script defer src="{base}/{pinned(tag.name, script)}" data-site="{site}"{more} '
         f'integrity="{script.integrity}" crossorigin="anonymous"></script>',
         "stub": STUB,
         "late": f"{STUB.removesuffix('</script>')};"
         f'addEventListener("load",function(){{var s=document.createElement("script");'
-        f's.setAttribute("data-site","{site}");s.src="{base}/{moving(tag.name, script)}";'
+        f's.setAttribute("data-site","{site}");{told_late}s.src="{base}/{moving(tag.name, script)}";'
         "document.head.appendChild(s)})</script>",
         "noscript": f'<noscript><img src="{base}/p.gif?k={quote(key, safe="")}&amp;e=pageview" '
         'width="1" height="1" alt=""></noscript>',

@@ -149,7 +149,7 @@ def test_global_privacy_control_is_measured_and_marked_never_to_be_shared(
     path = world.page(world.tag())
     visitor.open(path)
     for event in world.kinds(path, "visit", "pageview"):
-        assert event["consent"] == {"ads": False, "gpc": True}
+        assert event["consent"] == {"ads": False, "gpc": True, "source": "gpc"}
         assert event["visitor"] != 0
 
 
@@ -215,7 +215,7 @@ def test_a_manager_by_tcf_decides_and_until_then_nothing_is_sent(
     for event in world.kinds(path, "visit", "pageview"):
         agreed = event["consent"]
         assert (agreed["measure"], agreed["ads"], agreed["source"]) == (measure, ads, "tcf")
-        assert agreed.get("raw") == ("CPxRaw" if applies else None)
+        assert agreed.get("raw") == ("CPxRaw" if applies and measure else None)
         assert (event["visitor"] != 0) == measure
 
 

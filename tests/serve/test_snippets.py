@@ -62,6 +62,17 @@ def test_every_snippet_follows_the_configured_names(town: Town) -> None:
     assert town.ask("GET", path).status == 200
 
 
+def test_where_visitors_are_told_apart_by_the_day_every_snippet_keeps_nothing(town: Town) -> None:
+    second = town.tenants[1]
+    changed = town.ask("PATCH", "/v1/workspace", key=second.keys["admin"], json_={"visitors": "daily"})
+    assert changed.status == 200
+    query = f"site={second.keys['public']}"
+    told = town.ask("GET", f"/v1/snippet?{query}", key=second.keys["admin"]).json
+    for name in ("plain", "pinned", "late"):
+        assert "data-cookieless" in told[name], name
+        assert "data-cookieless" not in shown(town)[name], name
+
+
 def test_a_path_of_the_sites_own(town: Town) -> None:
     told = shown(town, base=BASE)
     assert told["script"] == f"{BASE}/stats.js"
