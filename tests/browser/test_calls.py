@@ -95,7 +95,7 @@ def test_a_page_may_change_what_is_sent_and_keep_it_back(world: World, visitor: 
         if (name == "pageview") return null;
         return {...event, title: "changed"};
     }</script>"""
-    path = world.page(judge + world.tag('data-debug data-before-send="judge" data-tag="version B"'))
+    path = world.page(judge + world.tag('data-debug data-before-send="judge" data-tag="version B"', name="c.full.js"))
     visitor.open(path).evaluate("ct('lead')")
     visit, lead = world.kinds(path, "visit", "lead")
     assert (visit["title"], visit["properties"]) == ("changed", {"tag": "version B"})
@@ -127,7 +127,7 @@ def test_what_no_event_can_hold_costs_the_page_nothing_and_is_explained(
 def test_nothing_is_sent_from_where_nothing_should_be_and_the_console_says_why(
     world: World, visitor: Visitor, attributes: str, reason: str
 ) -> None:
-    path = world.page(world.tag(attributes))
+    path = world.page(world.tag(attributes, name="c.full.js"))
     page = visitor.open(path)
     page.evaluate("ct('lead')")
     visitor.hears(f"[clicktrail] sends nothing: {reason}")
