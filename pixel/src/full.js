@@ -16,7 +16,7 @@ function guard() {
 function judge(event, name) {
   const { beforeSend } = options;
   const by = /** @type {any} */ (window)[beforeSend] || beforeSend;
-  return by ? by(name, event) : event;
+  return by ? by(name, event) || undefined : event;
 }
 
 function begin() {
