@@ -95,7 +95,9 @@ def test_a_page_may_change_what_is_sent_and_keep_it_back(world: World, visitor: 
         if (name == "pageview") return null;
         return {...event, title: "changed"};
     }</script>"""
-    path = world.page(judge + world.tag('data-debug data-before-send="judge" data-tag="version B"', name="c.full.js"))
+    path = world.page(
+        judge + world.tag('data-debug data-before-send="judge" data-tag="version B"', name="c.full.js")
+    )
     visitor.open(path).evaluate("ct('lead')")
     visit, lead = world.kinds(path, "visit", "lead")
     assert (visit["title"], visit["properties"]) == ("changed", {"tag": "version B"})
