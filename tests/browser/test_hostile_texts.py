@@ -22,10 +22,9 @@ TEXTS = (
     "<iframe srcdoc='<script>parent.ran()</script>'></iframe>",
 )
 
-#: Where what was sent is shown again, or where a path itself is.
+#: Where what was sent is shown again. A browser shows no CSV: it keeps the file.
 SHOWN = (
     "/v1/metrics?metrics=visits,leads&dimensions=campaign&date_range=today",
-    "/v1/metrics?metrics=visits,leads&dimensions=campaign&date_range=today&format=csv",
     "/v1/metrics?metrics=visits,leads&dimensions=source&date_range=today&format=arrays",
     "/v1/conversions", "/v1/rejected", "/v1/audit-log", "/v1/campaigns", "/v1/partners", "/v1/goals",
     "/v1/sources", "/v1/identifiers/unjoined", "/v1/workspace", "/metrics", "/readyz",
@@ -47,8 +46,8 @@ def tell(world: World) -> None:
             assert client.post("/collect", content=json.dumps(page)).json()["accepted"] == 2
             assert client.post("/v1/events", json={"events": [event, refused]}).json()["accepted"] == 1
             named = {"slug": f"hostile-{number}", "name": text, "landing_url": "https://shop.example/"}
-            assert client.post("/v1/campaigns", json=named).status_code == 201
-            assert client.post("/v1/partners", json={"slug": text, "name": text}).status_code in (201, 400)
+            assert client.post("/v1/campaigns", json=named).status_code in (201, 409)
+            assert client.post("/v1/partners", json={"slug": text, "name": text}).status_code < 500
     world.settle()
 
 
