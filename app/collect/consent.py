@@ -85,7 +85,7 @@ _BY_THE_PAGE = frozenset((*GOOGLE, "gpc"))
 
 
 def _put_words(found: dict[str, object], value: dict[str, object]) -> None:
-    """What Google's names and navigator.globalPrivacyControl say, where nothing plainer was said."""
+    """What Google's names and navigator.globalPrivacyControl say: no yes takes back what they deny."""
     said: dict[str, bool] = {}
     for name in GOOGLE:
         word = value.get(name)
@@ -94,9 +94,10 @@ def _put_words(found: dict[str, object], value: dict[str, object]) -> None:
                 raise Bad("not_one_of", f"must have granted or denied as {name}")
             said[name] = word == "granted"
     if "analytics_storage" in said:
-        found.setdefault("measure", said["analytics_storage"])
+        found["measure"] = said["analytics_storage"] and found.get("measure", True)
     if "ad_storage" in said or "ad_user_data" in said:
-        found.setdefault("ads", said.get("ad_storage", True) and said.get("ad_user_data", True))
+        shared = said.get("ad_storage", True) and said.get("ad_user_data", True)
+        found["ads"] = shared and found.get("ads", True)
     if "ad_personalization" in said:
         found["personalize"] = said["ad_personalization"]
     if value.get("gpc") is not None and flag(value["gpc"]):
