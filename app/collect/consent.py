@@ -81,6 +81,36 @@ def stated(value: object) -> dict[str, object]:
     return found
 
 
+def together(own: object, shared: object) -> object:
+    """What an event and its context say of consent, None: nothing. The event's word comes first, but for a no."""
+    first, second = _told(own), _told(shared)
+    if not (first and second):
+        return first or second or None
+    if any(_is_no(name, said) and not _is_no(name, first.get(name)) for name, said in second.items()):
+        first, second = second, first  # whose no it is, decided
+    found = {**second, **first}
+    for name, said in second.items():
+        if _is_no(name, said):
+            found[name] = said
+    return found
+
+
+def _told(value: object) -> dict[str, object]:
+    if value is None or value == "":
+        return {}
+    whole = value if isinstance(value, dict) else {"measure": value, "ads": value}
+    return {name: said for name, said in whole.items() if said is not None}
+
+
+def _is_no(name: str, said: object) -> bool:
+    """Whether a consent object denies something by this; what cannot be read denies nothing yet."""
+    if name in GOOGLE:
+        return said == "denied"
+    with suppress(Bad):
+        return name in ("measure", "ads", "gpc") and flag(said) == (name == "gpc")
+    return False
+
+
 _BY_THE_PAGE = frozenset((*GOOGLE, "gpc"))
 
 
