@@ -113,7 +113,7 @@ def _refuse(
         said = told[index]
         if isinstance(said, Mapping):
             choice = consent.Said(_own_or_shared(said, context), signals)
-            said = choice.shown(said, workspace.settings if workspace is not None else None)
+            said = choice.shown(said, workspace.settings if workspace is not None else None, door="beacon")
         number = workspace.id if workspace is not None else 0
         doors.refuse(rejected, door="beacon", workspace=number, id_=id_of(told[index]), said=said)
 

@@ -29,6 +29,9 @@ IMPERSONAL = frozenset(
     "status occurred_at t viewable engaged test".split()
 )
 
+#: What names a visitor for longer than a day, by all its names at browsers' doors; and hashes.
+LASTING = frozenset(("visitor_id", "vid", "cookie_id", "user_id", "u"))
+
 #: Google's names for what a visitor allows, of seven those that say something about us.
 GOOGLE = ("analytics_storage", "ad_storage", "ad_user_data", "ad_personalization")
 
@@ -53,12 +56,19 @@ class Said(NamedTuple):
             return True
         return consent.denied(consent.resolved(said, policy, signals=self.signals))
 
-    def shown(self, told: Mapping[str, object], policy: Policy | None) -> Mapping[str, object]:
-        """What may be kept of a refused event: without consent, or an owner, only what tells of nobody."""
+    def shown(self, told: Mapping[str, object], policy: Policy | None, *, door: str) -> Mapping[str, object]:
+        """What may be kept of a refused event: without consent, or an owner, only what tells of nobody;
+        without cookies, from browsers, nothing that names somebody for longer than a day."""
         if policy is not None and not self.denied(policy):
-            return told
+            daily = policy.visitors == "daily" and door in consent.BROWSERS
+            return {name: told[name] for name in told if not _lasts(name)} if daily else told
         plain = {name: told[name] for name in told if name in IMPERSONAL}
         return {name: value for name, value in plain.items() if not isinstance(value, dict | list)}
+
+
+def _lasts(name: str) -> bool:
+    plain = name.replace("-", "_").lower()
+    return plain in LASTING or plain.endswith("_sha256") or hashing.named(name) != ""
 
 
 def stated(value: object) -> dict[str, object]:
