@@ -228,6 +228,21 @@ async def test_an_event_without_consent_gives_its_whole_beacon_no_cookie(front: 
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("before", ["hi\n", "hi\t", '"', "\\", "hi\u2028", "é"])
+async def test_what_is_shown_of_a_refused_event_is_json_without_addresses(front: Front, before: str) -> None:
+    address = f"{before}ann@example.org"
+    called = {"event": "lead", "Email": "ann", "mobile": "+4799887766", "prop-tel": "+4799887766"}
+    properties = {"a": [address], address: {"phone": "+4799887766", "n": 0.5}}
+    told = {**called, "value": "x", "note": address, "properties": properties}
+    await front.post("/collect", browser(told))
+    (refusal,) = await front.refusals()
+    said = json.loads(refusal.body)
+    assert "example.org" not in refusal.body and "99887766" not in refusal.body
+    assert said.keys() == {"event", "value", "note", "properties"}
+    assert said["note"] == said["properties"]["a"][0]
+    assert said["note"].endswith("(email)")
+
+
 @pytest.mark.parametrize("empty", [None, ""])
 async def test_an_event_that_leaves_consent_empty_takes_back_no_denial(front: Front, empty: Any) -> None:
     body = {"k": PUBLIC, "events": [{"kind": "visit", "consent": empty, "visitor_id": "v"}]}
