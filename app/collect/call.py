@@ -84,6 +84,6 @@ def _without_click_ids(landing: str) -> str:
 
 def _money(value: object) -> object:
     """JavaScript says 0.1 + 0.2 with 17 digits: beyond the sixth decimal its numbers are noise."""
-    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 15 and value != round(value, 6):
-        return round(value, 6)
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 15:
+        return value if value == round(value, 6) else round(value, 6)
     return value

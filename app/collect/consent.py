@@ -92,7 +92,8 @@ def stated(value: object) -> dict[str, object]:
 
 
 def together(own: object, shared: object) -> object:
-    """What an event and its context say of consent, None: nothing. The event's word comes first, but for a no."""
+    """What an event and its context say of consent: the event's word comes first, and a no of either stands.
+    None: nothing."""
     first, second = _told(own), _told(shared)
     if not (first and second):
         return first or second or None

@@ -54,9 +54,7 @@ def upgrade() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
-    op.add_column(
-        "workspaces", sa.Column("joined_by", SMALL, server_default=sa.text("0"), nullable=False)
-    )
+    op.add_column("workspaces", sa.Column("joined_by", SMALL, server_default=sa.text("0"), nullable=False))
 
 
 def downgrade() -> None:

@@ -55,7 +55,9 @@ def test_what_is_no_field_is_a_property_and_what_servers_alone_may_say_is_neithe
 
 
 def test_fields_have_their_names_in_any_case_and_the_exact_one_comes_first() -> None:
-    found = made(event="sale", Order_ID="no", order_id="yes", USER_ID="u", ORDER_ID="no", Value=5, Currency="EUR")
+    found = made(
+        event="sale", Order_ID="no", order_id="yes", USER_ID="u", ORDER_ID="no", Value=5, Currency="EUR"
+    )
     assert (found.order_id, found.user_id, found.value) == ("yes", "u", 5_000_000)
 
 

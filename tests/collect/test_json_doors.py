@@ -253,8 +253,18 @@ async def test_an_event_that_leaves_consent_empty_takes_back_no_denial(front: Fr
 
 @pytest.mark.parametrize(
     "own",
-    [{}, {"source": "cmp"}, {"ads": True}, {"measure": True}, {"measure": None}, {"gpc": True}, True, 1, "1",
-     {"analytics_storage": "granted", "ad_storage": "granted"}],
+    [
+        {},
+        {"source": "cmp"},
+        {"ads": True},
+        {"measure": True},
+        {"measure": None},
+        {"gpc": True},
+        True,
+        1,
+        "1",
+        {"analytics_storage": "granted", "ad_storage": "granted"},
+    ],
 )
 @pytest.mark.parametrize("shared", [{"measure": False}, {"analytics_storage": "denied"}, 0, "0", False])
 async def test_no_word_of_an_event_takes_back_what_its_beacon_denied(
@@ -270,7 +280,11 @@ async def test_no_word_of_an_event_takes_back_what_its_beacon_denied(
 @pytest.mark.parametrize(
     "own, shared, told",
     [
-        ({"measure": True}, {"ads": False, "source": "cmp"}, {"measure": True, "ads": False, "source": "cmp"}),
+        (
+            {"measure": True},
+            {"ads": False, "source": "cmp"},
+            {"measure": True, "ads": False, "source": "cmp"},
+        ),
         ({"ads": True, "source": "own"}, {"ads": "0", "source": "cmp"}, {"ads": "0", "source": "cmp"}),
         ({"ads": False, "source": "own"}, {"ads": True, "source": "cmp"}, {"ads": False, "source": "own"}),
         ({"source": "own"}, {"measure": True, "source": "cmp"}, {"measure": True, "source": "own"}),
