@@ -131,9 +131,9 @@ def finish(by: Eraser, ids: list[int]) -> None:
 
 
 def _take(connection: Connection, id_: int, stage: str) -> Row[tuple[object, ...]] | None:
-    """The request, if it is still in this stage and nobody else derives just now."""
-    if not db.leading(connection):
-        return None
+    """The request, if it is still in this stage. Nobody else derives until the transaction ends: that is waited
+    for, since a leader who is busy lets go of the lock only for moments."""
+    db.lock(connection, db.Lock.LEADER)
     here = select(tables.erasures).where(e.id == id_, e.stage == stage)
     return connection.execute(here).one_or_none()
 

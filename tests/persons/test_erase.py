@@ -1,5 +1,6 @@
 """Erasing a person leaves every number as it is, and nothing by which the person could be recognised."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +237,18 @@ def test_every_column_that_holds_what_somebody_sent_is_emptied_or_known_to_stay(
         *((("adjustments", name)) for name in ("currency", "status")),
         *((("rejected", name)) for name in ("kind", "door", "code", "field")),
     }
+
+
+def test_a_request_waits_for_a_leader_who_is_busy_and_is_carried_out_then(
+    house: House, tmp_path: Path
+) -> None:
+    id_ = request(house, "user_id", "user-of-anna")
+    by = eraser(house, tmp_path / "inbox")
+    with ThreadPoolExecutor(1) as pool, db.begin(house.engine) as leader:
+        db.lock(leader, db.Lock.LEADER)
+        asked = pool.submit(tasks.begin, by, id_)
+        done, _ = wait([asked], timeout=0.5)
+        assert not done
+        leader.commit()
+        asked.result()
+    assert house.one(tables.erasures).stage == requests.SWEEPING
