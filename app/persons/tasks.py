@@ -72,8 +72,8 @@ def report(by: Eraser) -> int:
         wanted = int(connection.scalar(select(func.coalesce(func.max(e.round), 0))) or 0)
         mine = connection.execute(select(s.round, s.seen_at).where(s.name == by.name)).first()
     round_ = mine.round if mine else 0
-    if wanted > round_ and by.sweep.done(wanted):
-        round_ = wanted
+    if wanted > round_:
+        round_ = max(round_, by.sweep.through(wanted))
     if mine is None or round_ != mine.round or abs(now - mine.seen_at) > HOUR:
         with db.begin(by.engine) as connection:
             statement = bulk.insert(connection, tables.sweepers).values(
