@@ -83,7 +83,7 @@ def person(
     instead = {node: fresh() for node in found.own}
     replace_nodes(connection, workspace, instead)
     _lifted_blocks(connection, workspace, instead)
-    notes = Notes(conversions=set(found.mine), nodes={*found.own, *found.others})
+    notes = Notes(conversions=set(found.mine), nodes={*found.own, *found.others, *instead.values()})
     derive(connection, workspace, notes, rebuild)
     return found, counts
 

@@ -252,3 +252,19 @@ def test_a_request_waits_for_a_leader_who_is_busy_and_is_carried_out_then(
         leader.commit()
         asked.result()
     assert house.one(tables.erasures).stage == requests.SWEEPING
+
+
+def test_the_strangers_that_stand_in_are_joined_as_a_recount_joins_them(tmp_path: Path) -> None:
+    house = House.build(tmp_path)
+    with db.begin(house.engine) as connection:
+        connection.execute(update(tables.workspaces).values(settings='{"join_limit": 2}'))
+    house.send(
+        *(
+            event("lead", NOON + i, id=f"l{i}", visitor_id="phone", user_id="anna", email={"meta": f"{i:064}"})
+            for i in range(4)
+        )
+    )
+    house.settle()
+    assert erase(house, tmp_path / "inbox", "user_id", "anna")["state"] == "done"
+    house.engine.dispose()
+    assert differences(engines.url(tmp_path), tmp_path) == []
