@@ -5,6 +5,7 @@ A raw value lives here only as long as the call that brought it: what is written
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,9 @@ TOLD: dict[str, str] = {
     "visitor_id": "visitor", "vid": "visitor", "cookie_id": "visitor", "user_id": "user", "u": "user",
     "email_sha256": "email", "phone_sha256": "phone",
 }  # fmt: skip
+
+#: A name and its value in JSON, whole or cut short.
+PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|(-?\d+))')
 
 LONG = 8  # characters from which on a text that stands anywhere in a record is no chance
 
@@ -107,10 +111,11 @@ def names_person(body: str, kind: str, names: Names) -> bool:
         and not names.nodes.isdisjoint(_event_nodes(names, said))
     ):
         return True
-    for key, value in _leaves(said):
+    for key, value in _leaves(said) if said is not None else _pairs(body):
         if value in names.texts:
             return True
-        if key in TOLD and node(names.workspace, TOLD[key], value) in names.nodes:
+        kind = TOLD.get(key.replace("-", "_"), "")
+        if kind and node(names.workspace, kind, value) in names.nodes:
             return True
     return any(
         form in body
@@ -130,6 +135,19 @@ def _decoded(body: str) -> object:
         return json.loads(body)
     except ValueError:  # cut short, or not JSON at all
         return None
+
+
+def _pairs(body: str) -> Iterator[tuple[str, str]]:
+    """What _leaves would tell of a body, as far as it can be read: refused bodies are cut where they are long."""
+    for name, text, number_ in PAIR.findall(body):
+        yield _unquoted(name), _unquoted(text) or number_
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
 
 
 def _event_nodes(names: Names, said: list[object]) -> set[int]:
