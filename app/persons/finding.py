@@ -16,6 +16,7 @@ from app.conversions import reading
 from app.conversions import store as conversions
 from app.errors import Conflict, NotFound
 from app.events.relational import during
+from app.identity import blocks
 from app.identity.graph import edges_of
 from app.identity.rules import EVER
 from app.identity.store import resolve, strangers
@@ -24,6 +25,7 @@ from app.persons.rules import Names, Wanted, intervals, nodes_named, texts_of, w
 from app.workspaces import settings_of
 
 AMBIGUOUS = "person_ambiguous"
+BLOCKED = "identifier_blocked"
 ROUNDS = 20  # orders by which further identifiers are found, one after the other
 
 _numbers = msgspec.json.Decoder(list[int]).decode
@@ -60,7 +62,7 @@ def asked(connection: Connection, workspace: int, name: str, value: str, *, stor
 
 
 def find(connection: Connection, workspace: int, who: Wanted) -> Found:
-    """The person. Errors: Conflict (person_ambiguous) when what names them names several."""
+    """The person. Errors: Conflict: what names them names several (person_ambiguous), or is blocked."""
     text = connection.scalar(select(tables.workspaces.c.settings).where(tables.workspaces.c.id == workspace))
     limit = settings_of(str(text)).join_limit
     asks = _asks(connection, workspace, who, limit)
@@ -86,6 +88,8 @@ def find(connection: Connection, workspace: int, who: Wanted) -> Found:
 
 
 def _asks(connection: Connection, workspace: int, who: Wanted, limit: int) -> list[tuple[int, list[int]]]:
+    if not blocks.active(connection, workspace).keys().isdisjoint(who.nodes):
+        raise Conflict(BLOCKED, "a block says that this identifier is nobody's: lift the block first")
     if strangers(connection, workspace, who.nodes, limit=limit):
         raise Conflict(AMBIGUOUS, "several people share this identifier: name a person by another one")
     asks = [(0, list(who.nodes))]

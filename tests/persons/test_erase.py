@@ -268,3 +268,16 @@ def test_the_strangers_that_stand_in_are_joined_as_a_recount_joins_them(tmp_path
     assert erase(house, tmp_path / "inbox", "user_id", "anna")["state"] == "done"
     house.engine.dispose()
     assert differences(engines.url(tmp_path), tmp_path) == []
+
+
+def test_an_identifier_under_a_block_names_nobody_until_the_block_is_lifted(
+    house: House, tmp_path: Path
+) -> None:
+    house.add(tables.identifier_blocks, node=node(1, "visitor", "phone-of-anna"), kind=NODES["visitor"])
+    with pytest.raises(Conflict, match="lift the block first") as refused:
+        find_by(house, "phone-of-anna")
+    assert refused.value.code == "identifier_blocked"
+    assert erase(house, tmp_path / "inbox", "visitor_id", "phone-of-anna")["state"] == "ambiguous"
+    with db.begin(house.engine) as connection:
+        connection.execute(update(tables.identifier_blocks).values(archived_at=NOON))
+    assert erase(house, tmp_path / "inbox", "visitor_id", "phone-of-anna")["state"] == "done"
