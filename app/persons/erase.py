@@ -85,6 +85,7 @@ def person(
     _lifted_blocks(connection, workspace, instead)
     notes = Notes(conversions=set(found.mine), nodes={*found.own, *found.others, *instead.values()})
     derive(connection, workspace, notes, rebuild)
+    settle_these(connection, workspace, touched)  # a leader of an older version would not leave them alone
     return found, counts
 
 

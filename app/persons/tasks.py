@@ -24,6 +24,7 @@ log = logger("persons")
 
 AT_ONCE = 20  # requests begun in one turn
 AWAY = 7 * DAY  # a machine that was not seen for so long is not waited for
+WORKER = b"worker "  # as the cursors begin that tell how fresh a worker's numbers are (app/worker.py)
 PATIENCE = 1.0  # seconds that writers wait for SQLite's log to be emptied, at most
 
 #: What VACUUM is asked of, on PostgreSQL.
@@ -58,11 +59,26 @@ def carry_on(by: Eraser) -> None:
                 select(tables.erasures).where(e.stage.in_((REQUESTED, ERASING, SWEEPING))).order_by(e.id)
             )
         )
-    for row in [row for row in open_ if row.stage == REQUESTED and row.round <= swept][:AT_ONCE]:
-        begin(by, row.id)
-    for row in [row for row in open_ if row.stage == ERASING][:AT_ONCE]:
-        go_on(by, row.id)
+    ready = [row.id for row in open_ if row.stage == REQUESTED and row.round <= swept]
+    _each(by, ready, begin)
+    _each(by, [row.id for row in open_ if row.stage == ERASING], go_on)
     finish(by, [row.id for row in open_ if row.stage == SWEEPING and row.round <= swept])
+
+
+def _each(by: Eraser, ids: list[int], act: Callable[[Eraser, int], None]) -> None:
+    """Take up to AT_ONCE requests further. One that fails for what it finds costs only itself, and is tried
+    again at the next turn: it counts for none of them."""
+    done = 0
+    for id_ in ids:
+        if done == AT_ONCE:
+            return
+        try:
+            act(by, id_)
+            done += 1
+        except Exception as error:
+            if db.passing(error):
+                raise
+            log.exception("erasure_failed", erasure=id_)
 
 
 def report(by: Eraser) -> int:
@@ -82,7 +98,18 @@ def report(by: Eraser) -> int:
             values = {"round": statement.excluded.round, "seen_at": statement.excluded.seen_at}
             connection.execute(statement.on_conflict_do_update(index_elements=[s.name], set_=values))
     with db.reading(by.engine) as connection:
+        if _unheard(connection, now):
+            return 0
         return int(connection.scalar(select(func.min(s.round)).where(s.seen_at > now - AWAY)) or 0)
+
+
+def _unheard(connection: Connection, now: int) -> bool:
+    """Is there a worker at work that never reported? One of a version before this table: it knows of no
+    rounds, nor that conversions are frozen, and is waited for until it is replaced (or AWAY)."""
+    c = tables.cursors.c
+    stands = connection.execute(select(c.file).where(c.updated_at > now - AWAY))
+    workers = {bytes(file) for (file,) in stands if bytes(file).startswith(WORKER)}
+    return bool(workers - {bytes(name) for name in connection.scalars(select(tables.sweepers.c.name))})
 
 
 def begin(by: Eraser, id_: int) -> None:

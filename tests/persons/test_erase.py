@@ -281,3 +281,37 @@ def test_an_identifier_under_a_block_names_nobody_until_the_block_is_lifted(
     with db.begin(house.engine) as connection:
         connection.execute(update(tables.identifier_blocks).values(archived_at=NOON))
     assert erase(house, tmp_path / "inbox", "visitor_id", "phone-of-anna")["state"] == "done"
+
+
+def test_a_request_that_fails_stops_no_other(house: House, tmp_path: Path) -> None:
+    spoilt, good = request(house, "user_id", "user-of-anna"), request(house, "user_id", "user-of-cleo")
+    with db.begin(house.engine) as connection:
+        tasks.put(connection, spoilt, wanted="no JSON")
+    by = eraser(house, tmp_path / "inbox")
+    for _ in range(4):
+        tasks.carry_on(by)
+    stages = {row.id: row.stage for row in house.rows(tables.erasures)}
+    assert stages == {spoilt: requests.REQUESTED, good: requests.DONE}
+
+
+def test_no_request_begins_while_a_worker_of_an_older_version_is_at_work(house: House, tmp_path: Path) -> None:
+    with db.begin(house.engine) as connection:
+        old = {"file": b"worker older", "sequence": NOON, "updated_at": NOON}
+        connection.execute(tables.cursors.insert().values(old))
+    assert erase(house, tmp_path / "inbox", "user_id", "user-of-anna")["state"] == "requested"
+    with db.begin(house.engine) as connection:
+        connection.execute(update(tables.cursors).values(updated_at=NOON - tasks.AWAY))
+    by = eraser(house, tmp_path / "inbox")
+    for _ in range(4):
+        tasks.carry_on(by)
+    assert house.one(tables.erasures).stage == requests.DONE
+
+
+def test_what_is_emptied_waits_for_no_leader_to_settle_it(house: House, tmp_path: Path) -> None:
+    id_ = request(house, "user_id", "user-of-anna")
+    by = eraser(house, tmp_path / "inbox")
+    tasks.report(by)
+    tasks.begin(by, id_)
+    frozen = {row.id for row in house.rows(tables.conversions) if row.frozen}
+    assert len(frozen) == 4
+    assert frozen.isdisjoint(row.conversion for row in house.rows(tables.due))
