@@ -21,7 +21,7 @@ from app.identity.graph import edges_of
 from app.identity.rules import EVER
 from app.identity.store import resolve, strangers
 from app.model import DOORS, KINDS
-from app.persons.rules import Names, Wanted, intervals, nodes_named, texts_of, wanted
+from app.persons.rules import Names, Wanted, intervals, named, nodes_named, texts_of, wanted
 from app.workspaces import settings_of
 
 AMBIGUOUS = "person_ambiguous"
@@ -227,4 +227,4 @@ def names_of(connection: Connection, found: Found) -> Names:
         *adjustments_of(connection, found.workspace, found.mine),
     ):
         texts |= texts_of(row)
-    return Names(found.workspace, found.own, frozenset(texts))
+    return named(found.workspace, found.own, frozenset(texts))

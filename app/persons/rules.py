@@ -52,11 +52,28 @@ class Wanted(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a person is known by: nodes, and texts that stand in records."""
+    """What a person is known by: nodes, texts that stand in records, and the spellings of those of them that
+    are long enough to stand anywhere by no chance. Made by `named`."""
 
     workspace: int
     nodes: frozenset[int]
     texts: frozenset[str]
+    spellings: frozenset[str]
+
+
+def named(workspace: int, nodes: frozenset[int], texts: frozenset[str]) -> Names:
+    spellings = {
+        form
+        for text in texts
+        if len(text) >= LONG
+        for form in (
+            text,
+            quote(text, safe=""),
+            json.dumps(text, ensure_ascii=False)[1:-1],
+            text.encode().hex(),
+        )
+    }
+    return Names(workspace, nodes, texts, frozenset(spellings))
 
 
 def wanted(workspace: int, name: str, value: str, *, store: str, secret: bytes) -> Wanted:
@@ -104,6 +121,8 @@ def texts_of(row: Any) -> set[str]:
 def names_person(body: str, kind: str, names: Names) -> bool:
     """Whether a rejected record (its body as kept) names the person: by a node, by an id that is a whole
     value of it, or by one that is long enough to stand there by no chance, plain or as a URL has it."""
+    if any(form in body for form in names.spellings):
+        return True
     said = _decoded(body)
     if (
         kind == "quarantined"
@@ -117,17 +136,7 @@ def names_person(body: str, kind: str, names: Names) -> bool:
         kind = TOLD.get(key.replace("-", "_"), "")
         if kind and node(names.workspace, kind, value) in names.nodes:
             return True
-    return any(
-        form in body
-        for text in names.texts
-        if len(text) >= LONG
-        for form in {
-            text,
-            quote(text, safe=""),
-            json.dumps(text, ensure_ascii=False)[1:-1],
-            text.encode().hex(),
-        }
-    )
+    return False
 
 
 def _decoded(body: str) -> object:
@@ -138,7 +147,7 @@ def _decoded(body: str) -> object:
 
 
 def _pairs(body: str) -> Iterator[tuple[str, str]]:
-    """What _leaves would tell of a body, as far as it can be read: refused bodies are cut where they are long."""
+    """What _leaves would tell of a body, as far as it can be read: long ones are cut short."""
     for name, text, number_ in PAIR.findall(body):
         yield _unquoted(name), _unquoted(text) or number_
 

@@ -6,6 +6,7 @@ stage: what is emptied already is not found again.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, Row, func, select, update
@@ -14,7 +15,7 @@ from app import bulk, db, tables
 from app.errors import Conflict
 from app.inbox.sweep import Sweep
 from app.model import DAY, HOUR
-from app.persons import erase
+from app.persons import erase, finding
 from app.persons.finding import Found
 from app.persons.requests import DONE, ERASING, REFUSED, REQUESTED, SWEEPING, e, next_round
 from app.persons.rules import Wanted
@@ -114,21 +115,58 @@ def _unheard(connection: Connection, now: int) -> bool:
 
 def begin(by: Eraser, id_: int) -> None:
     """Erase all but the events of a request's person."""
+    before = _search(by, id_)
     with db.begin(by.engine) as connection:
         row = _take(connection, id_, REQUESTED)
         if row is None:
             return
         try:
             done = erase.person(
-                connection, row.workspace, _wanted(row.wanted), rebuild=by.rebuild, fresh=by.fresh
+                connection,
+                row.workspace,
+                _wanted(row.wanted),
+                rebuild=by.rebuild,
+                fresh=by.fresh,
+                before=before,
             )
         except Conflict:
             return put(connection, id_, stage=REFUSED, wanted="", done_at=by.clock())
         if done is None:
             return
         found, counts = done
+        counts["rejected"] = counts.get("rejected", 0) + _counted(row).get("rejected", 0)
         put(connection, id_, stage=ERASING, wanted=_json(found).decode(), counts=_json(counts).decode())
     go_on(by, id_)
+
+
+def _search(by: Eraser, id_: int) -> erase.Search:
+    """Let the rejected records that name the person lose what they hold, a batch in each transaction."""
+    with db.reading(by.engine) as connection:
+        row = connection.execute(select(tables.erasures).where(e.id == id_)).one()
+        if row.stage != REQUESTED:  # another machine's worker was quicker
+            return erase.Search()
+        try:
+            found = finding.find(connection, row.workspace, _wanted(row.wanted))
+        except Conflict:  # `begin` will see to it
+            return erase.Search()
+        names = finding.names_of(connection, found)
+    looked = last = 0
+    while True:
+        with db.reading(by.engine) as connection:
+            last, theirs = erase.searched(connection, names, after=looked, limit=erase.BATCH)
+        if theirs:
+            with db.begin(by.engine) as connection:
+                row = connection.execute(select(e.counts).where(e.id == id_).with_for_update()).one()
+                counts = _counted(row)
+                counts["rejected"] = counts.get("rejected", 0) + erase.forget(connection, theirs)
+                put(connection, id_, counts=_json(counts).decode())
+        if not last:
+            return erase.Search(looked, names.nodes, names.texts)
+        looked = last
+
+
+def _counted(row: Row[Any]) -> dict[str, int]:
+    return msgspec.json.decode(row.counts or "{}", type=dict[str, int])
 
 
 def go_on(by: Eraser, id_: int) -> None:
@@ -139,7 +177,7 @@ def go_on(by: Eraser, id_: int) -> None:
             if row is None:
                 return
             emptied = erase.events(connection, _found(row.wanted))
-            counts = msgspec.json.decode(row.counts or "{}", type=dict[str, int])
+            counts = _counted(row)
             counts["events"] = counts.get("events", 0) + emptied
             put(connection, id_, counts=_json(counts).decode())
             if emptied < erase.BATCH:
@@ -157,9 +195,9 @@ def finish(by: Eraser, ids: list[int]) -> None:
     log.info("persons_erased", requests=len(ids))
 
 
-def _take(connection: Connection, id_: int, stage: str) -> Row[tuple[object, ...]] | None:
-    """The request, if it is still in this stage. Nobody else derives until the transaction ends: that is waited
-    for, since a leader who is busy lets go of the lock only for moments."""
+def _take(connection: Connection, id_: int, stage: str) -> Row[Any] | None:
+    """The request, if it is still in this stage. Nobody else derives until the transaction ends; it waits for
+    that, since a leader who is busy lets go of the lock only for moments."""
     db.lock(connection, db.Lock.LEADER)
     here = select(tables.erasures).where(e.id == id_, e.stage == stage)
     return connection.execute(here).one_or_none()

@@ -1,5 +1,6 @@
 """Erasing a person leaves every number as it is, and nothing by which the person could be recognised."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,17 @@ import msgspec
 import pytest
 from sqlalchemy import Text, update
 
-from app import db, tables
+from app import db, tables, worker
 from app.campaigns import changes
 from app.errors import Conflict
+from app.inbox.queue import Queue
 from app.model import DAY, HOUR, KINDS, NODES, node
 from app.persons import erase as erase_rows
 from app.persons import finding, requests, tasks
 from app.persons.erase import BLANK
 from app.persons.rules import Wanted
 from app.pipeline import recount
+from app.workspaces import Snapshots
 from tests import engines
 from tests.faults.derived import differences
 from tests.house import NOON, House, event
@@ -260,7 +263,9 @@ def test_the_strangers_that_stand_in_are_joined_as_a_recount_joins_them(tmp_path
         connection.execute(update(tables.workspaces).values(settings='{"join_limit": 2}'))
     house.send(
         *(
-            event("lead", NOON + i, id=f"l{i}", visitor_id="phone", user_id="anna", email={"meta": f"{i:064}"})
+            event(
+                "lead", NOON + i, id=f"l{i}", visitor_id="phone", user_id="anna", email={"meta": f"{i:064}"}
+            )
             for i in range(4)
         )
     )
@@ -294,7 +299,9 @@ def test_a_request_that_fails_stops_no_other(house: House, tmp_path: Path) -> No
     assert stages == {spoilt: requests.REQUESTED, good: requests.DONE}
 
 
-def test_no_request_begins_while_a_worker_of_an_older_version_is_at_work(house: House, tmp_path: Path) -> None:
+def test_no_request_begins_while_a_worker_of_an_older_version_is_at_work(
+    house: House, tmp_path: Path
+) -> None:
     with db.begin(house.engine) as connection:
         old = {"file": b"worker older", "sequence": NOON, "updated_at": NOON}
         connection.execute(tables.cursors.insert().values(old))
@@ -315,3 +322,42 @@ def test_what_is_emptied_waits_for_no_leader_to_settle_it(house: House, tmp_path
     frozen = {row.id for row in house.rows(tables.conversions) if row.frozen}
     assert len(frozen) == 4
     assert frozen.isdisjoint(row.conversion for row in house.rows(tables.due))
+
+
+def test_rejected_records_are_searched_in_batches_before_the_persons_transaction(
+    house: House, tmp_path: Path
+) -> None:
+    told = {"workspace": 1, "at": NOON, "kind": "refused", "door": "api", "code": "x"}
+    with db.begin(house.engine) as connection:
+        rows = [told | {"body": f'{{"visitor_id": "{who}"}}'} for who in ("phone-of-anna", "phone-of-cleo")]
+        connection.execute(tables.rejected.insert(), rows * erase_rows.BATCH)
+    id_ = request(house, "user_id", "user-of-anna")
+    by = eraser(house, tmp_path / "inbox")
+    before = tasks._search(by, id_)
+    bodies = [row.body for row in house.rows(tables.rejected) if row.body]
+    assert bodies == ['{"visitor_id": "phone-of-cleo"}'] * erase_rows.BATCH
+    assert before.last > 0
+    with db.begin(house.engine) as connection:  # what comes in meanwhile
+        connection.execute(tables.rejected.insert().values(told | {"body": '{"u": "user-of-anna"}'}))
+    tasks.carry_on(by)
+    assert found(house, ["phone-of-anna", "user-of-anna"]) == []
+    assert msgspec.json.decode(house.one(tables.erasures).counts)["rejected"] == erase_rows.BATCH + 1
+
+
+def test_the_workers_small_tasks_wait_for_no_erasure(house: House, tmp_path: Path) -> None:
+    request(house, "user_id", "user-of-anna")
+    context = worker.Context(
+        engine=house.engine,
+        pipeline=house.pipeline,
+        queue=Queue(tmp_path / "queue"),
+        snapshots=Snapshots(tmp_path / "snapshot", clock=lambda: NOON),
+        stored=threading.Event(),
+        eraser=eraser(house, tmp_path / "inbox"),
+    )
+    for _ in range(4):
+        worker.tasks_turn(context, {})
+    assert house.one(tables.erasures).stage == requests.REQUESTED
+    for _ in range(4):
+        worker.erasures_turn(context)
+    context.queue.close()
+    assert house.one(tables.erasures).stage == requests.DONE

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from app.model import node
-from app.persons.rules import Names, names_person
+from app.persons.rules import named, names_person
 
-ANNA = Names(1, frozenset({node(1, "visitor", "v1"), node(1, "user", "u\u00f8")}), frozenset({"o1"}))
+ANNA = named(1, frozenset({node(1, "visitor", "v1"), node(1, "user", "u\u00f8")}), frozenset({"o1"}))
 
 
 def cut(**told: object) -> str:
