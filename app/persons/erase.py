@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, select, update
 
 from app import bulk, db, tables
 from app.attribution.leader import Notes, catch_up, derive
@@ -37,7 +37,7 @@ from app.persons.finding import (
 )
 from app.persons.rules import Names, Wanted, intervals, names_person
 from app.pipeline.landings import Landing
-from app.pipeline.store import explained_by
+from app.pipeline.store import explained_by, tell
 
 #: What is emptied, table by table. Every other column stays as it is; a test holds this against the schema.
 BLANK: dict[str, dict[str, object]] = {
@@ -49,6 +49,8 @@ BLANK: dict[str, dict[str, object]] = {
     "adjustments": {"event_id": ""},
     "rejected": {"event_id": "", "body": "", "message": ""},
 }  # fmt: skip
+
+BEFORE_ALL = -1  # a row number
 
 BATCH = 2_000  # events erased in one transaction
 
@@ -84,7 +86,7 @@ def person(
         return None
     found = find(connection, workspace, who)
     if not found.anybody:
-        return found, {}
+        return msgspec.structs.replace(found, through=BEFORE_ALL), {}
     touched = [*found.mine, *found.near]
     settle_these(connection, workspace, touched)
     conversions.freeze(connection, workspace, touched)
@@ -105,7 +107,12 @@ def person(
     notes = Notes(conversions=set(found.mine), nodes={*found.own, *found.others, *instead.values()})
     derive(connection, workspace, notes, rebuild)
     settle_these(connection, workspace, touched)  # a leader of an older version would not leave them alone
-    return found, counts
+    return msgspec.structs.replace(found, through=_last_event(connection)), counts
+
+
+def _last_event(connection: Connection) -> int:
+    """What was stored after it is not the erased person's: no instants of several machines are compared."""
+    return int(connection.scalar(select(func.max(tables.events.c.id))) or 0) or BEFORE_ALL
 
 
 def events(connection: Connection, found: Found) -> int:
@@ -117,7 +124,18 @@ def events(connection: Connection, found: Found) -> int:
     named = [row for row in rows if not holds(found, times, row)]
     _blank_events(connection, mine, tuple(BLANK["events"]))
     _blank_events(connection, named, ("user_id", "details"))
+    _note(connection, found.workspace, mine)
     return len(rows)
+
+
+def _note(connection: Connection, workspace: int, rows: Iterable[Row[Any]]) -> None:
+    """A sale that came since may have been credited to what is emptied now: the leader looks again."""
+    earliest: dict[int, int] = {}
+    for row in rows:
+        if row.visitor:
+            earliest[row.visitor] = min(row.occurred_at, earliest.get(row.visitor, row.occurred_at))
+    if earliest:
+        tell(connection, workspace, "touches", [number for pair in earliest.items() for number in pair])
 
 
 def _blank_events(connection: Connection, rows: list[Row[Any]], columns: tuple[str, ...]) -> None:

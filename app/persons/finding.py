@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from app import bulk, tables
 from app.conversions import reading
@@ -33,7 +33,8 @@ _numbers = msgspec.json.Decoder(list[int]).decode
 
 class Found(msgspec.Struct, frozen=True):
     """A person: `own` nodes, devices `shared` with others ((node, since, until)), all nodes beside theirs
-    (`others`, the shared devices among them); the `mine` conversions, and those `near` on shared devices."""
+    (`others`, the shared devices among them); the `mine` conversions, and those `near` on shared devices.
+    Events `through` this row are looked at (0: all); what is stored later is a new person's."""
 
     workspace: int
     own: frozenset[int]
@@ -42,6 +43,7 @@ class Found(msgspec.Struct, frozen=True):
     click: tuple[int, int] | None = None
     mine: tuple[int, ...] = ()
     near: tuple[int, ...] = ()
+    through: int = 0
 
     @property
     def anybody(self) -> bool:
@@ -163,9 +165,11 @@ def _on_shared(connection: Connection, found: Found, mine: set[int]) -> tuple[se
 def events_of(connection: Connection, found: Found) -> Generator[Row[Any]]:
     """Every event that is theirs, and those in somebody else's time on a shared device that name them."""
     e = tables.events.c
-    here = (e.workspace == found.workspace,)
+    here: tuple[ColumnElement[bool], ...] = (e.workspace == found.workspace,)
     ends = select(func.min(e.occurred_at), func.max(e.occurred_at)).where(*here)
     low, high = connection.execute(ends).one()
+    if found.through:
+        here = (*here, e.id <= found.through)
     nodes = sorted(found.own | found.others)
     if low is not None and nodes:
         time = during(connection, low - 1, high)

@@ -361,3 +361,33 @@ def test_the_workers_small_tasks_wait_for_no_erasure(house: House, tmp_path: Pat
         worker.erasures_turn(context)
     context.queue.close()
     assert house.one(tables.erasures).stage == requests.DONE
+
+
+def test_what_comes_between_the_person_and_their_events_is_a_new_persons(
+    house: House, tmp_path: Path
+) -> None:
+    id_ = request(house, "user_id", "user-of-anna")
+    by = eraser(house, tmp_path / "inbox")
+    tasks.report(by)
+    with db.begin(house.engine) as connection:  # what `begin` commits before it goes on with events
+        done = erase_rows.person(
+            connection,
+            1,
+            Wanted(nodes=(node(1, "user", "user-of-anna"),)),
+            rebuild=recount.rebuild,
+            fresh=by.fresh,
+        )
+        assert done is not None
+        tasks.put(connection, id_, stage=requests.ERASING, wanted=msgspec.json.encode(done[0]).decode())
+    house.send(
+        event("visit", NOON + HOUR, id="new", visitor_id="phone-of-anna", campaign="autumn"),
+        event("sale", NOON + HOUR, id="newer", visitor_id="phone-of-anna", value=3_000_000, currency="EUR"),
+    )
+    house.settle()  # credited to clicks that are to be emptied
+    tasks.go_on(by, id_)
+    house.settle()
+    assert [row.visitor_id for row in house.rows(tables.events) if row.occurred_at == NOON + HOUR] == [
+        "phone-of-anna"
+    ]
+    house.engine.dispose()
+    assert differences(engines.url(tmp_path), tmp_path) == []
