@@ -9,7 +9,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from app import tables
 from app.campaigns.clickid import ClickId, read_click_id
@@ -35,7 +35,7 @@ def follow(
 ) -> Followed:
     """What the click ids among `texts` lead to: `theirs` are the person's nodes, `click` is theirs too."""
     known = _read(connection, workspace, texts)
-    naming: dict[str, list[Row[Any]]] = {text: [] for text in known}
+    naming: dict[str, list[Any]] = {text: [] for text in known}
     for row in _naming(connection, workspace, known):
         naming[row.click_id].append(row)
     clickers: set[tuple[int, int]] = set()
@@ -59,7 +59,7 @@ def _read(connection: Connection, workspace: int, texts: Iterable[str]) -> dict[
     return {text: click for text, click in read.items() if click and click.workspace == workspace}
 
 
-def _naming(connection: Connection, workspace: int, clicks: dict[str, ClickId]) -> Iterable[Row[Any]]:
+def _naming(connection: Connection, workspace: int, clicks: dict[str, ClickId]) -> Iterable[Any]:
     """The events that hold one of these click ids: no index tells, so all since the first click are read."""
     e = tables.events.c
     ordered = sorted(clicks)
