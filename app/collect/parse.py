@@ -82,7 +82,7 @@ MONEY = frozenset(("value", "tax", "shipping", "cost_of_goods", "payout"))
 CLICK_IDS = frozenset(
     "gclid gclsrc dclid gbraid wbraid fbclid msclkid ttclid twclid li_fat_id rdt_cid epik sccid ScCid qclid "
     "irclid igshid _kx mc_cid yclid ymclid vmcid dicbo tblci cjevent awc ranSiteID clickref sscid zanpid "
-    "wickedid gad_source gad_campaignid srsltid ko_click_id obOrigUrl s2s subid".split()
+    "wickedid".split()
 )
 
 
