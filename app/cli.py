@@ -213,22 +213,25 @@ def snippet(
     full: Annotated[
         bool, typer.Option("--full", help="With consent managers, and links that lead to other sites.")
     ] = False,
-    cookieless: Annotated[
-        bool, typer.Option("--cookieless", help="Nothing is kept in the browser (visitors: daily).")
-    ] = False,
+    data: Data = None,
 ) -> None:
-    """Print the lines that a website pastes, following the configured names."""
+    """Print the lines that a website pastes, following the configured names and its workspace's settings."""
     from app.errors import InvalidInput
     from app.tag.script import tag
-    from app.tag.snippets import told
+    from app.tag.snippets import told, wishes
+    from app.workspaces import Snapshots, WorkspaceSettings, digest
 
-    settings = read_settings()
+    settings = read_settings(data=data)
+    known = Snapshots(settings.snapshot, clock=now)
+    known.poll()
+    _, number, _ = known.current.keys.get(digest(site), (0, 0, ""))
+    workspace = known.current.workspaces.get(number)
+    attributes = wishes(workspace.settings if workspace is not None else WorkspaceSettings())
     try:
         served = tag(settings.tag_name, settings.collect_path, kept=settings.tags)
         script = served.full if full else served.script
         base = base or settings.public_url or f"http://{settings.host}:{settings.port}"
-        attributes = ("data-cookieless",) if cookieless else ()
-        print(told(served, script, base, site, *attributes))
+        print(told(served, script, base, site, attributes))
     except InvalidInput as error:
         typer.echo(error.message, err=True)
         raise typer.Exit(2) from None

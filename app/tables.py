@@ -93,6 +93,7 @@ workspaces = table(
     Column("settings", TEXT, nullable=False, server_default="{}"),  # JSON: workspaces.WorkspaceSettings
     whole("created_at"),
     maybe("archived_at"),
+    whole("joined_by", 0, SMALL),  # identity.rules.RULES by which the leader has looked at all identifiers
 )
 
 keys = table(

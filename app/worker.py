@@ -1,6 +1,6 @@
-"""The background process: the pipeline, the leader, and a literal table of small recurring tasks.
+"""The background process: the pipeline, the leader, erasures, and a literal table of small recurring tasks.
 
-Three threads, each with work of its own, so that a slow one cannot delay another. `run` returns when
+Four threads, each with work of its own, so that a slow one cannot delay another. `run` returns when
 `stop` is set and what was begun is finished; a kill at any moment loses nothing, since each transaction
 moves its cursor with what it stored.
 """
@@ -44,6 +44,7 @@ FRESHNESS = b""
 
 SILENCE = 30  # seconds that PostgreSQL may say nothing before what waits for it begins anew
 IDLE_SECONDS = 0.03
+ERASURES_SECONDS = 1.0
 FULL = 1_000  # records of a batch after which more is taken at once
 RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 MOST_LOG = 64 * 2**20  # bytes of SQLite's log after which it is begun anew
@@ -155,12 +156,6 @@ def restart_log(context: Context) -> None:
         log.warning("log_long", bytes=size)
 
 
-def erase_persons(context: Context) -> None:
-    """Carry out what persons asked for."""
-    if context.eraser is not None:
-        persons.carry_on(context.eraser)
-
-
 @dataclass(frozen=True, slots=True)
 class Task:
     every: float  # seconds
@@ -175,7 +170,6 @@ TASKS: tuple[Task, ...] = (
     Task(3600, make_months),
     Task(10, drop_old_events),
     Task(10, destroy_salts),
-    Task(1, erase_persons),
 )
 
 
@@ -214,6 +208,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             threading.Thread(target=_pipeline, args=(context, settings.batch, stop), name="pipeline"),
             threading.Thread(target=_leader, args=(context, stop), name="leader"),
             threading.Thread(target=_tasks, args=(context, stop), name="tasks"),
+            threading.Thread(target=_erasures, args=(context, stop), name="erasures"),
         ]
         for thread in threads:
             thread.start()
@@ -246,6 +241,13 @@ def tasks_turn(context: Context, due: dict[Task, float]) -> bool:
         if now >= due.get(task, now):
             due[task] = now + task.every
             task.act(context)
+    return False
+
+
+def erasures_turn(context: Context) -> bool:
+    """Carry out what persons asked for. It may take long: nothing else waits for it."""
+    if context.eraser is not None:
+        persons.carry_on(context.eraser)
     return False
 
 
@@ -285,6 +287,10 @@ def _leader(context: Context, stop: threading.Event) -> None:
 def _tasks(context: Context, stop: threading.Event) -> None:
     due: dict[Task, float] = {}
     _forever(lambda: tasks_turn(context, due), stop, pause=lambda: stop.wait(0.25))
+
+
+def _erasures(context: Context, stop: threading.Event) -> None:
+    _forever(lambda: erasures_turn(context), stop, pause=lambda: stop.wait(ERASURES_SECONDS))
 
 
 def _forever(turn: Callable[[], bool], stop: threading.Event, *, pause: Callable[[], object]) -> None:

@@ -7,11 +7,11 @@ the note that is read after both.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from app import db, tables
 from app.attribution.store import due, setup
@@ -21,6 +21,7 @@ from app.conversions.rules import Conversion, fold, rated
 from app.identity import blocks
 from app.identity import store as identity
 from app.identity.graph import linked
+from app.identity.rules import RULES
 from app.model import HALF_HOUR, KINDS, SETBACKS
 from app.pricing.currencies import Rates, rates
 from app.telemetry import logger
@@ -85,7 +86,8 @@ def _settle(engine: Engine, *, limit: int, now: int) -> int:
 
 
 def _take(connection: Connection) -> tuple[dict[int, Notes], int]:
-    """Take notes away: DELETE ... RETURNING, then act on them in the same transaction."""
+    """Take notes away: DELETE ... RETURNING, then act on them in the same transaction. With what rules of
+    before left to do."""
     c = tables.changes.c
     first = select(c.id).order_by(c.id).limit(NOTES).scalar_subquery()
     taken = connection.execute(
@@ -106,7 +108,16 @@ def _take(connection: Connection) -> tuple[dict[int, Notes], int]:
             found.nodes.update(numbers)
         else:
             found.settings.append((numbers[0], numbers[1], numbers[2]))
+    for workspace in _joined_otherwise(connection):
+        notes[workspace].settings.append((JOINING, 0, 0))
     return dict(notes), count
+
+
+def _joined_otherwise(connection: Connection) -> Sequence[int]:
+    """Workspaces whose people were joined by rules of before. No note says so: a leader who knows only those
+    rules would take it away."""
+    w = tables.workspaces.c
+    return connection.scalars(select(w.id).where(w.joined_by < RULES)).all()
 
 
 def catch_up(connection: Connection, rebuild: Callable[[Connection, int, str], None]) -> bool:
@@ -138,6 +149,7 @@ def derive(
     again = set(notes.conversions)
     if any(what == JOINING for what, _, _ in notes.settings):
         notes.nodes |= linked(connection, workspace) | blocks.active(connection, workspace).keys()
+        connection.execute(update(tables.workspaces).where(w.id == workspace).values(joined_by=RULES))
     if notes.nodes:
         moved = identity.join(connection, workspace, notes.nodes, limit=settings.join_limit)
         again |= {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, moved)}

@@ -63,6 +63,7 @@ ABOUT: dict[str, str] = {
     "campaign_missing": "campaign",
     "rate_same": "base",
     "replay_unclear": "ids",
+    "person_unclear": "identifier",
 }
 
 #: What pydantic calls its own refusals, in the words of this API. All others are `field_invalid`.

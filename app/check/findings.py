@@ -90,6 +90,24 @@ CHECKS: dict[str, Check] = {
         "The script tag has type={kind}: browsers run it only once something changes that.",
         "If no consent tool is meant to do so, take the type away.",
     ),
+    "snippet_elsewhere": Check(
+        "bad",
+        "snippet",
+        "data-domains does not name {host}: the tag sends nothing from this page.",
+        "Add {host} to data-domains, or take it away.",
+    ),
+    "snippet_waits": Check(
+        "warn",
+        "snippet",
+        'The script tag says data-consent="denied": it keeps nothing until the page says otherwise.',
+        "Let your consent tool call ct('consent', 'update', ...), or use the full script (docs/tag.md).",
+    ),
+    "snippet_keeps": Check(
+        "warn",
+        "snippet",
+        "The workspace's visitors are told apart by the day, and the tag keeps its id in their browsers.",
+        "Add data-cookieless, as the snippet shows it.",
+    ),
     # Its key
     "key_good": Check("ok", "key", "{key}... is an active public key."),
     "key_missing": Check("bad", "key", "The script tag names no key.", 'Add data-site="ct_pub_...".'),

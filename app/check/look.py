@@ -7,9 +7,9 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from urllib.parse import parse_qs, urljoin
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 from app.check import page as pages
 from app.check import policy
@@ -37,6 +37,10 @@ LOADERS = (
     (re.compile(r"type=module"), "a module of the page"),
 )  # fmt: skip
 
+#: How the `late` snippet (app/tag/snippets.py) says what the script tag is to be.
+_SET = re.compile(r'\.setAttribute\("(data-[a-z-]{1,40})","([^"]{0,200})"\)')
+_SOURCE = re.compile(r'\.src="([^"]{1,400})"')
+
 #: Types of a script element that browsers run.
 RUN = ("", "module", "text/javascript", "application/javascript", "text/ecmascript", "application/ecmascript")
 
@@ -50,20 +54,22 @@ class Known:
     origins: Sequence[str] = ()
     own_origin: str = ""  # the public URL's: what comes from there is never refused
     consent_default: str = "granted"
+    visitors: str = "cookies"
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """The script tag as it stands in the page; `url` is absolute."""
+    """The script tag as it stands in the page, or as a script there makes it; `url` is absolute."""
 
     url: str
     key: str
-    sends_to: str  # a base of its own to send to, "" as usual
-    integrity: str
-    crossorigin: str | None
-    nonce: str
-    deferred: bool
-    type: str
+    sends_to: str = ""  # a base of its own to send to, absolute; "" as usual
+    integrity: str = ""
+    crossorigin: str | None = None
+    nonce: str = ""
+    deferred: bool = True
+    type: str = ""
+    told: Mapping[str, str] = field(default_factory=dict)  # its data- attributes, "" without a value
 
     @property
     def collect_base(self) -> str:
@@ -76,6 +82,8 @@ def snippets(page: Page, url: str, tag: Tag) -> list[Snippet]:
     found: list[Snippet] = []
     for one in page.named("script"):
         src = one.get("src")
+        if not src and "noscript" not in one.inside and (late := _late(one.text, base)):
+            found.append(late)
         if not src or "noscript" in one.inside:
             continue
         absolute = urljoin_or(base, src)
@@ -90,15 +98,24 @@ def snippets(page: Page, url: str, tag: Tag) -> list[Snippet]:
             Snippet(
                 url=absolute,
                 key=one.get("data-site"),
-                sends_to=one.get("data-host-url"),
+                sends_to=urljoin_or(base, one.get("data-host-url")) if one.get("data-host-url") else "",
                 integrity=one.get("integrity"),
                 crossorigin=one.attributes.get("crossorigin"),
                 nonce=one.get("nonce"),
                 deferred=not {"defer", "async"}.isdisjoint(one.attributes) or one.get("type") == "module",
                 type=one.get("type").lower(),
+                told={name: one.get(name) for name in one.attributes if name.startswith("data-")},
             )
         )
     return found
+
+
+def _late(text: str, base: str) -> Snippet | None:
+    """The script tag that our own `late` snippet will put into the page."""
+    if "ct_pub_" not in text or (source := _SOURCE.search(text)) is None:
+        return None
+    told = dict(_SET.findall(text))
+    return Snippet(urljoin_or(base, source[1]), told.get("data-site", ""), told=told)
 
 
 def urljoin_or(base: str, url: str) -> str:
@@ -129,7 +146,7 @@ def page_findings(answer: Answer) -> Iterator[Finding]:
         yield finding("page_cut", bytes=f"{MOST_BYTES:,}")
 
 
-def snippet_findings(page: Page, found: Sequence[Snippet], known: Known) -> Iterator[Finding]:
+def snippet_findings(page: Page, page_url: str, found: Sequence[Snippet], known: Known) -> Iterator[Finding]:
     """The snippet and its key."""
     if any(tag.get("type").lower() == "password" for tag in page.named("input")):
         yield finding("page_login")
@@ -145,6 +162,7 @@ def snippet_findings(page: Page, found: Sequence[Snippet], known: Known) -> Iter
             yield finding("snippet_blocking")
         if one.type not in RUN:
             yield finding("snippet_held", kind=one.type)
+        yield from _told(one, page_url, known)
     if len(found) > 1:
         yield finding("snippet_twice", count=len(found))
     if pixels:
@@ -156,6 +174,18 @@ def snippet_findings(page: Page, found: Sequence[Snippet], known: Known) -> Iter
             yield finding("key_good", key=key[:12])
         elif secret_scope(key, known) is None:
             yield finding("key_unknown", key=key[:12])
+
+
+def _told(one: Snippet, page_url: str, known: Known) -> Iterator[Finding]:
+    """What the tag's own attributes keep it from."""
+    host = urlsplit(page_url).hostname or ""
+    domains = one.told.get("data-domains", "")
+    if domains and host not in re.split(r"[\s,]+", domains):
+        yield finding("snippet_elsewhere", host=host)
+    if one.told.get("data-consent") == "denied":
+        yield finding("snippet_waits")
+    if known.visitors == "daily" and "data-cookieless" not in one.told:
+        yield finding("snippet_keeps")
 
 
 def _missing(page: Page, pixels: Sequence[str]) -> Iterator[Finding]:

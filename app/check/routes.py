@@ -41,8 +41,8 @@ def read_snippet(
     base = asked.base or sight.public_url or str(request.base_url).rstrip("/")
     snippet.check_key(service.snapshots.current, caller.workspace, asked.site)
     script = sight.tag.full if asked.script == "full" else sight.tag.script
-    visitors = deps.workspace(caller, service).settings.visitors
-    return snippet.made(sight.tag, script, base, asked.site, visitors=visitors)
+    settings = deps.workspace(caller, service).settings
+    return snippet.made(sight.tag, script, base, asked.site, settings)
 
 
 @router.get("/check")

@@ -100,7 +100,7 @@ def _read(desk: Desk, answer: Answer) -> tuple[pages.Page, list[Snippet], Known,
     page = pages.read(pages.decoded(answer.body, answer.header("content-type")))
     scripts = look.snippets(page, answer.url, desk.tag)
     known = _known(desk, page, scripts)
-    return page, scripts, known, list(look.snippet_findings(page, scripts, known))
+    return page, scripts, known, list(look.snippet_findings(page, answer.url, scripts, known))
 
 
 def _known(desk: Desk, page: pages.Page, scripts: Sequence[Snippet]) -> Known:
@@ -120,6 +120,7 @@ def _known(desk: Desk, page: pages.Page, scripts: Sequence[Snippet]) -> Known:
         origins=workspace.settings.origins if workspace else (),
         own_origin=own.origin if isinstance(own, Target) else "",
         consent_default=workspace.settings.consent_default if workspace else "granted",
+        visitors=workspace.settings.visitors if workspace else "cookies",
     )
 
 

@@ -3,8 +3,8 @@
 from app.check.schemas import Snippets
 from app.errors import InvalidInput
 from app.tag.script import Script, Tag, moving, pinned
-from app.tag.snippets import checked, snippets
-from app.workspaces import Snapshot, digest
+from app.tag.snippets import checked, snippets, wishes
+from app.workspaces import Snapshot, WorkspaceSettings, digest
 
 
 def check_key(snapshot: Snapshot, workspace: int, key: str) -> None:
@@ -17,16 +17,14 @@ def check_key(snapshot: Snapshot, workspace: int, key: str) -> None:
         raise InvalidInput("site_not_public", told, field="site")
 
 
-def made(tag: Tag, script: Script, base: str, key: str, *, visitors: str) -> Snippets:
-    """Errors: InvalidInput when `base` is no address that a page could name. `visitors` is the workspace's:
-    where they are told apart by the day, nothing is to be kept in their browsers."""
+def made(tag: Tag, script: Script, base: str, key: str, settings: WorkspaceSettings) -> Snippets:
+    """Errors: InvalidInput when `base` is no address that a page could name."""
     base = checked(base)
-    attributes = ("data-cookieless",) if visitors == "daily" else ()
     return Snippets(
         base=base,
         script=f"{base}/{moving(tag.name, script)}",
         pinned_script=f"{base}/{pinned(tag.name, script)}",
         integrity=script.integrity,
         collect=base + tag.collect,
-        **snippets(tag, script, base, key, *attributes),
+        **snippets(tag, script, base, key, wishes(settings)),
     )

@@ -5,7 +5,7 @@ otherwise any page could write as the visitor of another.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from app.collect import bodies, call, consent, parse, visitor
 from app.collect.door import (
@@ -113,15 +113,19 @@ def _refuse(
         said = told[index]
         if isinstance(said, Mapping):
             choice = consent.Said(_own_or_shared(said, context), signals)
-            said = choice.shown(said, workspace.settings if workspace is not None else None)
+            said = choice.shown(said, workspace.settings if workspace is not None else None, door="beacon")
         number = workspace.id if workspace is not None else 0
         doors.refuse(rejected, door="beacon", workspace=number, id_=id_of(told[index]), said=said)
 
 
+def _chooses(said: object) -> TypeGuard[Mapping[str, object]]:
+    """Whether an event says anything of consent itself."""
+    return isinstance(said, Mapping) and said.get("consent") is not None
+
+
 def _own_or_shared(said: Mapping[str, object], shared: Mapping[str, object]) -> object:
-    """An event's consent: its own, unless that is empty, which takes back nothing denied for all."""
-    own = said.get("consent")
-    return shared.get("consent") if own is None or own == "" else own
+    """An event's consent: its own word before that of all, and nothing denied for all is taken back."""
+    return consent.together(said.get("consent"), shared.get("consent"))
 
 
 def _judged(
@@ -135,9 +139,9 @@ def _judged(
     """The visitor, the events that are good, and the others by their index."""
     shared = {name: context[name] for name in SHARED if name in context}
     now = doors.clock()
-    choices: list[object] = [shared, *told]
+    choices = [shared.get("consent"), *(_own_or_shared(one, shared) for one in told if _chooses(one))]
     if context.get("cookieless") is True and not _by_the_day(owner.workspace):
-        choices = [{"consent": False}]  # the site wants nothing kept, whatever is allowed
+        choices = [False]  # the site wants nothing kept, whatever is allowed
     guest = _guest(doors, scope, headers, choices, owner.workspace)
     host = peer(scope)
     arrival = Arrival(
@@ -186,16 +190,14 @@ def _guest(
     doors: Doors,
     scope: ASGIScope,
     headers: visitor.Headers,
-    told: list[object],
+    choices: list[object],
     workspace: Workspace | None,
 ) -> visitor.Guest:
     """The visitor; nobody when the context, or any event, says that nothing may be kept."""
     policy = workspace.settings if workspace is not None else None
     signals = visitor.signals(headers)
-    choices = [
-        said["consent"] for said in told if isinstance(said, Mapping) and said.get("consent") is not None
-    ]
-    denied = any(consent.Said(choice, signals).denied(policy) for choice in choices or [None])
+    stated = [choice for choice in choices if choice is not None]
+    denied = any(consent.Said(choice, signals).denied(policy) for choice in stated or [None])
     return doors.guest(scope, headers, workspace, denied=denied, fresh=entropy()[1])
 
 

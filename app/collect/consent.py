@@ -29,6 +29,9 @@ IMPERSONAL = frozenset(
     "status occurred_at t viewable engaged test".split()
 )
 
+#: What names a visitor for longer than a day, by all its names at browsers' doors; and hashes.
+LASTING = frozenset(("visitor_id", "vid", "cookie_id", "user_id", "u"))
+
 #: Google's names for what a visitor allows, of seven those that say something about us.
 GOOGLE = ("analytics_storage", "ad_storage", "ad_user_data", "ad_personalization")
 
@@ -53,12 +56,19 @@ class Said(NamedTuple):
             return True
         return consent.denied(consent.resolved(said, policy, signals=self.signals))
 
-    def shown(self, told: Mapping[str, object], policy: Policy | None) -> Mapping[str, object]:
-        """What may be kept of a refused event: without consent, or an owner, only what tells of nobody."""
+    def shown(self, told: Mapping[str, object], policy: Policy | None, *, door: str) -> Mapping[str, object]:
+        """What may be kept of a refused event: without consent, or an owner, only what tells of nobody;
+        without cookies, from browsers, nothing that names somebody for longer than a day."""
         if policy is not None and not self.denied(policy):
-            return told
+            daily = policy.visitors == "daily" and door in consent.BROWSERS
+            return {name: told[name] for name in told if not _lasts(name)} if daily else told
         plain = {name: told[name] for name in told if name in IMPERSONAL}
         return {name: value for name, value in plain.items() if not isinstance(value, dict | list)}
+
+
+def _lasts(name: str) -> bool:
+    plain = name.replace("-", "_").lower()
+    return plain in LASTING or plain.endswith("_sha256") or hashing.named(name) != ""
 
 
 def stated(value: object) -> dict[str, object]:
@@ -81,11 +91,42 @@ def stated(value: object) -> dict[str, object]:
     return found
 
 
+def together(own: object, shared: object) -> object:
+    """What an event and its context say of consent: the event's word comes first, and a no of either stands.
+    None: nothing."""
+    first, second = _told(own), _told(shared)
+    if not (first and second):
+        return first or second or None
+    if any(_is_no(name, said) and not _is_no(name, first.get(name)) for name, said in second.items()):
+        first, second = second, first  # whose no it is, decided
+    found = {**second, **first}
+    for name, said in second.items():
+        if _is_no(name, said):
+            found[name] = said
+    return found
+
+
+def _told(value: object) -> dict[str, object]:
+    if value is None or value == "":
+        return {}
+    whole = value if isinstance(value, dict) else {"measure": value, "ads": value}
+    return {name: said for name, said in whole.items() if said is not None}
+
+
+def _is_no(name: str, said: object) -> bool:
+    """Whether a consent object denies something by this; what cannot be read denies nothing yet."""
+    if name in GOOGLE:
+        return said == "denied"
+    with suppress(Bad):
+        return name in ("measure", "ads", "gpc") and flag(said) == (name == "gpc")
+    return False
+
+
 _BY_THE_PAGE = frozenset((*GOOGLE, "gpc"))
 
 
 def _put_words(found: dict[str, object], value: dict[str, object]) -> None:
-    """What Google's names and navigator.globalPrivacyControl say, where nothing plainer was said."""
+    """What Google's names and navigator.globalPrivacyControl say: no yes takes back what they deny."""
     said: dict[str, bool] = {}
     for name in GOOGLE:
         word = value.get(name)
@@ -94,9 +135,10 @@ def _put_words(found: dict[str, object], value: dict[str, object]) -> None:
                 raise Bad("not_one_of", f"must have granted or denied as {name}")
             said[name] = word == "granted"
     if "analytics_storage" in said:
-        found.setdefault("measure", said["analytics_storage"])
+        found["measure"] = said["analytics_storage"] and found.get("measure", True)
     if "ad_storage" in said or "ad_user_data" in said:
-        found.setdefault("ads", said.get("ad_storage", True) and said.get("ad_user_data", True))
+        shared = said.get("ad_storage", True) and said.get("ad_user_data", True)
+        found["ads"] = shared and found.get("ads", True)
     if "ad_personalization" in said:
         found["personalize"] = said["ad_personalization"]
     if value.get("gpc") is not None and flag(value["gpc"]):

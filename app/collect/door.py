@@ -34,7 +34,7 @@ to_json = msgspec.json.Encoder().encode
 
 REFUSALS_A_MINUTE = 600  # kept of each workspace; the rest is only counted
 BODY_KEPT = 2048
-UNSHOWN = frozenset(("k", "key", "email", "phone", "ip"))
+UNSHOWN = frozenset(("k", "key", "ip"))
 
 RESULTS = {
     door: {
@@ -192,10 +192,25 @@ def plain(text: str) -> str:
 
 def shown(said: object) -> str:
     """What was sent, for people: without keys, addresses of any sort, and credentials; at most 2 KiB."""
+    if said is None:
+        return ""
+    return plain(json.dumps(_bare(said), ensure_ascii=False, default=str))[:BODY_KEPT]
+
+
+def _bare(said: object) -> object:
+    """What was sent (never deeper than bodies.DEPTH), its texts scrubbed one by one: in JSON an address
+    begins amid what stands before it."""
+    if isinstance(said, str):
+        return hashing.scrubbed(said[: 2 * BODY_KEPT])
+    if isinstance(said, list):
+        return [_bare(one) for one in said[:100]]
     if isinstance(said, Mapping):
-        said = {str(name): value for name, value in list(said.items())[:100] if name not in UNSHOWN}
-    text = plain(json.dumps(said, ensure_ascii=False, default=str)) if said is not None else ""
-    return hashing.scrubbed(text[: 2 * BODY_KEPT])[:BODY_KEPT]
+        return {
+            hashing.scrubbed(name[:BODY_KEPT]): _bare(value)
+            for name, value in list(said.items())[:100]
+            if name not in UNSHOWN and not hashing.named(name.removeprefix("prop-"))
+        }
+    return said
 
 
 class _Entropy:

@@ -105,7 +105,7 @@ def _shown(said: object, workspace: Workspace) -> object:
     """What may be kept of a refused event."""
     if not isinstance(said, Mapping):
         return said
-    return consent.Said(said.get("consent")).shown(said, workspace.settings)
+    return consent.Said(said.get("consent")).shown(said, workspace.settings, door="api")
 
 
 NOT_OBJECT = Rejected("not_object", "an event is an object of fields", "events")

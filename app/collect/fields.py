@@ -101,6 +101,11 @@ def blanked(value: object) -> object:
     return _CONTROL.sub(" ", value[:4096]) if type(value) is str else value
 
 
+def title(value: object) -> str:
+    """400 characters of a page's name, cut when the e-mail addresses are out: half of one is one still."""
+    return hashing.scrubbed(_LINK(value))[:400]
+
+
 def slug(value: object) -> str:
     found: str = _SLUG(value)
     return found.strip()
@@ -118,7 +123,7 @@ _LINK = cut(4096)
 
 
 def of_link(limit: int) -> Reader:
-    """The value of a parameter in a link: text, without the e-mail addresses that mailings put there."""
+    """Text without e-mail addresses, as mailings put them into the parameters of links."""
     read_text = text(limit)
 
     def read(value: object) -> str:
@@ -224,7 +229,8 @@ _UTM = strings(most=20, each=of_link(400))
 
 
 def properties(value: object) -> dict[str, object]:
-    """Anything else: JSON of at most 8 KiB, its numbers made such that any database can hold them."""
+    """Anything else: JSON of at most 8 KiB, its numbers made such that any database can hold them, its texts
+    without e-mail addresses."""
     if not isinstance(value, dict):
         raise Bad("not_object", "must be an object")
     found = {_property_name(name): _plain(one) for name, one in value.items()}
@@ -234,15 +240,14 @@ def properties(value: object) -> dict[str, object]:
 
 
 def _property_name(name: str) -> str:
-    found: str = _SLUG(name)
-    return found
+    return hashing.scrubbed(_SLUG(name))
 
 
 def _plain(value: Any) -> object:
     if isinstance(value, Impossible):
         raise Bad("number_invalid", f"contains {str(value)[:20]}, which is no number that can be kept")
     if isinstance(value, str):
-        return value if value.isascii() and value.isprintable() else _multiline(value)
+        return hashing.scrubbed(value if value.isascii() and value.isprintable() else _multiline(value))
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -252,7 +257,7 @@ def _plain(value: Any) -> object:
             )
         return value
     if isinstance(value, Decimal | float):
-        number = float(value)
+        number = float(value) if not isinstance(value, Decimal) or value.is_finite() else float("nan")
         if number - number != 0:
             raise Bad("number_invalid", "contains a number that is too large; send it as a string")
         return number

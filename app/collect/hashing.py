@@ -18,6 +18,9 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _PHONE_NOISE = re.compile(r"[\s\-().\u00a0\u200e\u200f\u202a-\u202e/]")
 _DOTLESS = ("gmail.com", "googlemail.com")
 
+#: What pages call an address or a number, in any case and with - or _ between the words.
+_NAMED = {"email": "email", **dict.fromkeys(("phone", "mobile", "tel", "telephone", "phone_number"), "phone")}
+
 #: user:password@ in front of a host.
 _USERINFO = re.compile(r"(?<=//)[^/?#@]{0,500}@")
 
@@ -26,6 +29,11 @@ _USERINFO = re.compile(r"(?<=//)[^/?#@]{0,500}@")
 _AT_HOST = re.compile(r"(?:@|%(?:25){0,3}40)[\w.-]{1,250}\.\w{2,24}", re.IGNORECASE)
 _EMAN = re.compile(r"(?:[be]2(?:52){0,3}%|[\w.!$'*+~-]){1,64}", re.IGNORECASE)
 _FAR = 64 * len("%2525252e")
+
+
+def named(name: str) -> str:
+    """The field that a name stands for whose value is to be hashed, "email" or "phone"; "" for all others."""
+    return _NAMED.get(name.replace("-", "_").lower(), "")
 
 
 def emails(address: str) -> dict[str, str] | None:
@@ -65,7 +73,7 @@ def hashed(digest: str) -> dict[str, str]:
 
 
 def scrubbed(url: str) -> str:
-    """The URL without e-mail addresses and credentials."""
+    """The URL, or any text, without e-mail addresses and credentials."""
     if "@" not in url and "40" not in url:
         return url
     url = _USERINFO.sub("", url)

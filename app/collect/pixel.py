@@ -59,7 +59,7 @@ async def pixel(doors: Doors, scope: ASGIScope, receive: Receive, send: Send) ->
         verdict = await _store(doors, outcome)
     else:
         policy = owner.settings if isinstance(owner, Workspace) else None
-        shown = _consent(said, headers).shown(said, policy)
+        shown = _consent(said, headers).shown(said, policy, door="pixel")
         doors.refuse(outcome, door="pixel", workspace=number, id_=said.get("id", ""), said=shown)
         verdict = (b"x-clicktrail", b"rejected; reason=" + outcome.code.encode())
     await reply(send, verdict, guest.header)

@@ -56,7 +56,7 @@ async def postback(doors: Doors, scope: ASGIScope, receive: Receive, send: Send)
         )
         outcome = read(said, arrival, workspace)
         if isinstance(outcome, Rejected):
-            shown = consent.Said(_choice(said)).shown(said, workspace.settings)
+            shown = consent.Said(_choice(said)).shown(said, workspace.settings, door="postback")
             doors.refuse(outcome, door="postback", workspace=workspace.id, said=shown)
             raise InvalidInput(outcome.code, outcome.message, field=outcome.field)
         if outcome[0].kind in doors.inbox.room.refused:

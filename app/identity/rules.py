@@ -16,6 +16,9 @@ from dataclasses import dataclass
 
 from app.model import NODES
 
+#: The version of these rules. Raise it when they change: the leader then looks at all identifiers once.
+RULES = 1
+
 EVER = 2**62  # "always": no instant is later, none earlier than -EVER
 VISITOR = NODES["visitor"]
 USER = NODES["user"]

@@ -35,16 +35,23 @@ class Sweep:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._round = 0
+        self._begun = self._ended = 0
         self._left: frozenset[str] = frozenset()
 
-    def done(self, round_: int) -> bool:
-        """Whether all that the inbox held when it was first asked for this round is gone."""
-        if round_ != self._round:
+    def through(self, newest: int) -> int:
+        """The last round that is ended: all that the inbox held when it began is gone. What is under way is
+        ended before the newest one begins: rounds that keep coming would let none ever end."""
+        self._look()
+        if newest > self._begun == self._ended:
             self._left = frozenset(self._files())
             mark(self.folder)
-            self._round = round_
-        return self._left.isdisjoint(self._files())
+            self._begun = newest
+            self._look()
+        return self._ended
+
+    def _look(self) -> None:
+        if self._left.isdisjoint(self._files()):
+            self._ended = self._begun
 
     def _files(self) -> list[str]:
         with os.scandir(self.folder) as entries:

@@ -4,17 +4,19 @@ What an event was (kind, time, campaign, place, device, flags) and what a conver
 numbers stay; BLANK is what goes. Conversions are frozen first, their own and those that others made on a
 device they shared: what earned is not known any more afterwards. Nothing here commits.
 
+    searched  some rejected records, which may be very many, each batch in a transaction of its own
     person    everything but events, in one transaction under the leader's and the pipelines' locks
     events    some of their events, until there are none
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, select, update
 
 from app import bulk, db, tables
 from app.attribution.leader import Notes, catch_up, derive
@@ -35,7 +37,7 @@ from app.persons.finding import (
 )
 from app.persons.rules import Names, Wanted, intervals, names_person
 from app.pipeline.landings import Landing
-from app.pipeline.store import explained_by
+from app.pipeline.store import explained_by, tell
 
 #: What is emptied, table by table. Every other column stays as it is; a test holds this against the schema.
 BLANK: dict[str, dict[str, object]] = {
@@ -48,24 +50,43 @@ BLANK: dict[str, dict[str, object]] = {
     "rejected": {"event_id": "", "body": "", "message": ""},
 }  # fmt: skip
 
+BEFORE_ALL = -1  # a row number
+
 BATCH = 2_000  # events erased in one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How far rejected records were searched before the person's transaction, and for what. Never written."""
+
+    last: int = 0
+    nodes: frozenset[int] = frozenset()
+    texts: frozenset[str] = frozenset()
+
 
 Rebuild = Callable[[Connection, int, str], None]
 Counts = dict[str, int]
 
 
 def person(
-    connection: Connection, workspace: int, who: Wanted, *, rebuild: Rebuild, fresh: Callable[[], int]
+    connection: Connection,
+    workspace: int,
+    who: Wanted,
+    *,
+    rebuild: Rebuild,
+    fresh: Callable[[], int],
+    before: Search = Search(),
 ) -> tuple[Found, Counts] | None:
     """Erase all of a person but their events; who that was, and how many rows of what. None: not now, since
-    much waits to be derived. `fresh` gives numbers of nobody. Errors: Conflict, as finding.find.
+    much waits to be derived. `before` says which rejected records are done already; `fresh` gives numbers of
+    nobody. Errors: Conflict, as finding.find.
     """
     db.lock(connection, db.Lock.FACTS, workspace)  # no pipeline adds meanwhile
     if not catch_up(connection, rebuild):
         return None
     found = find(connection, workspace, who)
     if not found.anybody:
-        return found, {}
+        return msgspec.structs.replace(found, through=BEFORE_ALL), {}
     touched = [*found.mine, *found.near]
     settle_these(connection, workspace, touched)
     conversions.freeze(connection, workspace, touched)
@@ -77,15 +98,21 @@ def person(
             connection, tables.adjustments, adjustments_of(connection, workspace, found.mine)
         ),
         "edges": links(connection, found),
-        "rejected": _rejected(connection, names),
+        "rejected": _rejected(connection, names, before),
     }
     _landings(connection, found)
     instead = {node: fresh() for node in found.own}
     replace_nodes(connection, workspace, instead)
     _lifted_blocks(connection, workspace, instead)
-    notes = Notes(conversions=set(found.mine), nodes={*found.own, *found.others})
+    notes = Notes(conversions=set(found.mine), nodes={*found.own, *found.others, *instead.values()})
     derive(connection, workspace, notes, rebuild)
-    return found, counts
+    settle_these(connection, workspace, touched)  # a leader of an older version would not leave them alone
+    return msgspec.structs.replace(found, through=_last_event(connection)), counts
+
+
+def _last_event(connection: Connection) -> int:
+    """What was stored after it is not the erased person's: no instants of several machines are compared."""
+    return int(connection.scalar(select(func.max(tables.events.c.id))) or 0) or BEFORE_ALL
 
 
 def events(connection: Connection, found: Found) -> int:
@@ -97,7 +124,18 @@ def events(connection: Connection, found: Found) -> int:
     named = [row for row in rows if not holds(found, times, row)]
     _blank_events(connection, mine, tuple(BLANK["events"]))
     _blank_events(connection, named, ("user_id", "details"))
+    _note(connection, found.workspace, mine)
     return len(rows)
+
+
+def _note(connection: Connection, workspace: int, rows: Iterable[Row[Any]]) -> None:
+    """A sale that came since may have been credited to what is emptied now: the leader looks again."""
+    earliest: dict[int, int] = {}
+    for row in rows:
+        if row.visitor:
+            earliest[row.visitor] = min(row.occurred_at, earliest.get(row.visitor, row.occurred_at))
+    if earliest:
+        tell(connection, workspace, "touches", [number for pair in earliest.items() for number in pair])
 
 
 def _blank_events(connection: Connection, rows: list[Row[Any]], columns: tuple[str, ...]) -> None:
@@ -128,16 +166,35 @@ def _blank(connection: Connection, table: Table, rows: Sequence[Any]) -> int:
     return len(rows)
 
 
-def _rejected(connection: Connection, names: Names) -> int:
-    """Rejected records that name them lose what they hold; what could not be decoded is of no workspace."""
+def searched(connection: Connection, names: Names, *, after: int, limit: int) -> tuple[int, list[int]]:
+    """Look through some rejected records, the oldest after `after` first: (the last one looked at, 0 at the
+    end; those that name the person). What could not be decoded is of no workspace."""
     r = tables.rejected.c
-    theirs = select(r.id, r.kind, r.body).where(r.workspace.in_((names.workspace, 0)), r.body != "")
-    found = [
-        row
-        for row in connection.execute(theirs.execution_options(yield_per=1000))
-        if names_person(row.body, row.kind, names)
-    ]
-    return _blank(connection, tables.rejected, found)
+    here = select(r.id, r.kind, r.body).where(r.id > after, r.workspace.in_((names.workspace, 0)))
+    rows = connection.execute(here.where(r.body != "").order_by(r.id).limit(limit)).all()
+    last = rows[-1].id if len(rows) == limit else 0
+    return last, [row.id for row in rows if names_person(row.body, row.kind, names)]
+
+
+def forget(connection: Connection, ids: Iterable[int]) -> int:
+    """Rejected records lose what they hold; how many did."""
+    gone = 0
+    for part in chunks(ids):
+        r = tables.rejected.c
+        here = update(tables.rejected).where(bulk.among(connection, r.id, part), r.body != "")
+        gone += connection.execute(here.values(BLANK["rejected"])).rowcount
+    return gone
+
+
+def _rejected(connection: Connection, names: Names, before: Search) -> int:
+    """The rest: what came in since they were searched, or all once more where not all names were known."""
+    last = before.last if names.texts <= before.texts and names.nodes <= before.nodes else 0
+    found: list[int] = []
+    while True:
+        last, theirs = searched(connection, names, after=last, limit=BATCH)
+        found += theirs
+        if not last:
+            return forget(connection, found)
 
 
 def _lifted_blocks(connection: Connection, workspace: int, instead: Mapping[int, int]) -> None:

@@ -9,21 +9,24 @@ from collections.abc import Generator, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from app import bulk, tables
 from app.conversions import reading
 from app.conversions import store as conversions
 from app.errors import Conflict, NotFound
 from app.events.relational import during
-from app.identity.graph import edges_of
+from app.identity import blocks
+from app.identity.graph import chunks, edges_of
 from app.identity.rules import EVER
 from app.identity.store import resolve, strangers
 from app.model import DOORS, KINDS
-from app.persons.rules import Names, Wanted, intervals, nodes_named, texts_of, wanted
+from app.persons import clicks
+from app.persons.rules import Names, Wanted, intervals, named, nodes_named, texts_of, wanted
 from app.workspaces import settings_of
 
 AMBIGUOUS = "person_ambiguous"
+BLOCKED = "identifier_blocked"
 ROUNDS = 20  # orders by which further identifiers are found, one after the other
 
 _numbers = msgspec.json.Decoder(list[int]).decode
@@ -31,7 +34,9 @@ _numbers = msgspec.json.Decoder(list[int]).decode
 
 class Found(msgspec.Struct, frozen=True):
     """A person: `own` nodes, devices `shared` with others ((node, since, until)), all nodes beside theirs
-    (`others`, the shared devices among them); the `mine` conversions, and those `near` on shared devices."""
+    (`others`, the shared devices among them); the `mine` conversions, and those `near` on shared devices.
+    Events in the rows `nameless` are of no visitor and name one of their clicks.
+    Events `through` this row are looked at (0: all); what is stored later is a new person's."""
 
     workspace: int
     own: frozenset[int]
@@ -40,6 +45,8 @@ class Found(msgspec.Struct, frozen=True):
     click: tuple[int, int] | None = None
     mine: tuple[int, ...] = ()
     near: tuple[int, ...] = ()
+    through: int = 0
+    nameless: tuple[int, ...] = ()
 
     @property
     def anybody(self) -> bool:
@@ -60,32 +67,67 @@ def asked(connection: Connection, workspace: int, name: str, value: str, *, stor
 
 
 def find(connection: Connection, workspace: int, who: Wanted) -> Found:
-    """The person. Errors: Conflict (person_ambiguous) when what names them names several."""
+    """The person. Errors: Conflict: what names them names several (person_ambiguous), or is blocked."""
     text = connection.scalar(select(tables.workspaces.c.settings).where(tables.workspaces.c.id == workspace))
     limit = settings_of(str(text)).join_limit
     asks = _asks(connection, workspace, who, limit)
     members: set[tuple[int, int, int]] = set()
-    own: set[int] = set()
+    found = Found(workspace, frozenset(), click=who.click)
     mine = {who.conversion} if who.conversion is not None else set()
+    followed: set[tuple[int, int]] = set()
     for _ in range(ROUNDS):
         members |= {m for person in resolve(connection, workspace, asks) for m in person.members}
-        whole = {node for node, since, until in members if (since, until) == (-EVER, EVER)}
-        own = whole - strangers(connection, workspace, whole, limit=limit)
-        fresh = {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, own)} - mine
-        if not fresh:
-            break
+        found = _known(connection, found, members, limit)
+        fresh = {id_ for _, id_, _ in conversions.of_nodes(connection, workspace, found.own)} - mine
         mine |= fresh
         asks = _orders(connection, workspace, fresh, limit)
-    shared = tuple(sorted(m for m in members if (m[1], m[2]) != (-EVER, EVER)))
-    others = {other for _, _, other, _, _ in edges_of(connection, workspace, own)} - own
-    found = Found(workspace, frozenset(own), shared, frozenset(others | {m[0] for m in shared}), who.click)
+        if not asks:
+            found, clickers = _by_clicks(connection, found, mine, limit)
+            asks = [(at, [visitor]) for at, visitor in sorted(clickers - followed)]
+            followed |= clickers
+        if not asks:
+            break
     mine |= _nameless(connection, found)
     more, near = _on_shared(connection, found, mine)
     known = conversions.load(connection, workspace, mine | more)
     return msgspec.structs.replace(found, mine=tuple(sorted(known)), near=tuple(sorted(near)))
 
 
+def _known(connection: Connection, found: Found, members: set[tuple[int, int, int]], limit: int) -> Found:
+    """The person with all nodes of these memberships."""
+    workspace = found.workspace
+    whole = {node for node, since, until in members if (since, until) == (-EVER, EVER)}
+    own = whole - strangers(connection, workspace, whole, limit=limit)
+    shared = tuple(sorted(m for m in members if (m[1], m[2]) != (-EVER, EVER)))
+    others = {other for _, _, other, _, _ in edges_of(connection, workspace, own)} - own
+    return msgspec.structs.replace(
+        found, own=frozenset(own), shared=shared, others=frozenset(others | {m[0] for m in shared})
+    )
+
+
+def _by_clicks(
+    connection: Connection, found: Found, mine: set[int], limit: int
+) -> tuple[Found, set[tuple[int, int]]]:
+    """The person with the events of no visitor that name their clicks; and who clicked, and when."""
+    theirs = msgspec.structs.replace(found, mine=tuple(sorted(mine)))
+    rows = (*events_of(connection, theirs), *their_sightings(connection, theirs))
+    followed = clicks.follow(
+        connection,
+        found.workspace,
+        (row.click_id for row in rows if row.click_id),
+        theirs=found.own | {node for node, _, _ in found.shared},
+        click=found.click,
+    )
+    shut = strangers(connection, found.workspace, {node for _, node in followed.clickers}, limit=limit)
+    return (
+        msgspec.structs.replace(found, nameless=tuple(sorted(followed.rows))),
+        {(at, node) for at, node in followed.clickers if node not in shut},
+    )
+
+
 def _asks(connection: Connection, workspace: int, who: Wanted, limit: int) -> list[tuple[int, list[int]]]:
+    if not blocks.active(connection, workspace).keys().isdisjoint(who.nodes):
+        raise Conflict(BLOCKED, "a block says that this identifier is nobody's: lift the block first")
     if strangers(connection, workspace, who.nodes, limit=limit):
         raise Conflict(AMBIGUOUS, "several people share this identifier: name a person by another one")
     asks = [(0, list(who.nodes))]
@@ -129,10 +171,10 @@ def _orders(
 
 def _nameless(connection: Connection, found: Found) -> set[int]:
     """Conversions without identifiers of their own that brought one of the person's click ids."""
-    clicks = {row.no for row in events_of(connection, found) if _is_redirect(row)}
-    clicks |= {found.click[1]} if found.click else set()
-    named = {id_ for _, id_, _ in conversions.of_nodes(connection, found.workspace, clicks)}
-    return {id_ for id_, c in conversions.load(connection, found.workspace, named).items() if not c.nodes}
+    numbers = {row.no for row in events_of(connection, found) if _is_redirect(row)}
+    numbers |= {found.click[1]} if found.click else set()
+    naming = {id_ for _, id_, _ in conversions.of_nodes(connection, found.workspace, numbers)}
+    return {id_ for id_, c in conversions.load(connection, found.workspace, naming).items() if not c.nodes}
 
 
 def _is_redirect(row: Row[Any]) -> bool:
@@ -159,9 +201,11 @@ def _on_shared(connection: Connection, found: Found, mine: set[int]) -> tuple[se
 def events_of(connection: Connection, found: Found) -> Generator[Row[Any]]:
     """Every event that is theirs, and those in somebody else's time on a shared device that name them."""
     e = tables.events.c
-    here = (e.workspace == found.workspace,)
+    here: tuple[ColumnElement[bool], ...] = (e.workspace == found.workspace,)
     ends = select(func.min(e.occurred_at), func.max(e.occurred_at)).where(*here)
     low, high = connection.execute(ends).one()
+    if found.through:
+        here = (*here, e.id <= found.through)
     nodes = sorted(found.own | found.others)
     if low is not None and nodes:
         time = during(connection, low - 1, high)
@@ -170,10 +214,18 @@ def events_of(connection: Connection, found: Found) -> Generator[Row[Any]]:
         for row in connection.execute(statement.execution_options(yield_per=1000)):
             if holds(found, times, row) or not found.own.isdisjoint(nodes_named(found.workspace, row)):
                 yield row
+    known: set[int] = set()
+    for part in chunks(found.nameless):
+        for row in connection.execute(
+            select(tables.events).where(bulk.among(connection, e.id, part), e.visitor == 0, e.click_id != "")
+        ):
+            known.add(row.id)
+            yield row
     if found.click is not None:
         at, no = found.click
         nobody = (e.occurred_at == at, e.no == no, e.visitor == 0, e.click_id != "")
-        yield from connection.execute(select(tables.events).where(*here, *nobody)).all()
+        rows = connection.execute(select(tables.events).where(*here, *nobody)).all()
+        yield from (row for row in rows if row.id not in known)
 
 
 def holds(found: Found, times: dict[int, list[tuple[int, int]]], row: Any) -> bool:
@@ -223,4 +275,4 @@ def names_of(connection: Connection, found: Found) -> Names:
         *adjustments_of(connection, found.workspace, found.mine),
     ):
         texts |= texts_of(row)
-    return Names(found.workspace, found.own, frozenset(texts))
+    return named(found.workspace, found.own, frozenset(texts))

@@ -20,6 +20,7 @@ RECEIPT_DAYS = 7
 SOURCE_HOURS_DAYS, SOURCE_DAYS_DAYS = 60, 400  # as far as the list of silent sources looks back
 
 BATCH = 2_000  # rows deleted in one transaction, and those of the same instant
+NO_WORKSPACE = 0  # of records that nobody could read
 NOTED_EVERY = HOUR  # how often a run that found nothing is written down
 
 
@@ -131,22 +132,34 @@ def drop_old(engine: Engine, now: int, limits: Limits) -> int:
     for one in CLASSES:
         before = one.before(now, limits)
         if one.what in AGED and before is not None and one.table is not None:
-            removed = sum(_batches(engine, one.table, one.table.c[one.time], before // one.unit))
+            removed = sum(_batches(engine, one.table, one.time, before // one.unit))
             ran(engine, one.what, removed=removed, now=now)
             gone += removed
     return gone
 
 
-def _batches(engine: Engine, table: Table, time: ColumnElement[int], before: int) -> Iterator[int]:
-    """The oldest BATCH rows at a time, until none is left; how many each time."""
+def _batches(engine: Engine, table: Table, time: str, before: int) -> Iterator[int]:
+    """The oldest BATCH rows at a time, workspace by workspace, until none is left; how many each time."""
+    if "workspace" not in table.c:
+        yield from _oldest(engine, table, table.c[time], before)
+        return
+    with db.reading(engine) as connection:
+        workspaces = list(connection.scalars(select(tables.workspaces.c.id)))
+    for workspace in (NO_WORKSPACE, *workspaces):
+        yield from _oldest(engine, table, table.c[time], before, table.c.workspace == workspace)
+
+
+def _oldest(
+    engine: Engine, table: Table, time: ColumnElement[int], before: int, *of: ColumnElement[bool]
+) -> Iterator[int]:
     while True:
         with db.reading(engine) as connection:
-            old = select(time).where(time < before).order_by(time).limit(BATCH)
+            old = select(time).where(*of, time < before).order_by(time).limit(BATCH)
             instants = list(connection.scalars(old))
         if not instants:
             return
         with db.begin(engine) as connection:
-            yield connection.execute(delete(table).where(time <= instants[-1])).rowcount
+            yield connection.execute(delete(table).where(*of, time <= instants[-1])).rowcount
 
 
 def _unnoted(engine: Engine, what: str, now: int) -> bool:

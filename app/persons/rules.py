@@ -5,6 +5,7 @@ A raw value lives here only as long as the call that brought it: what is written
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,9 @@ TOLD: dict[str, str] = {
     "email_sha256": "email", "phone_sha256": "phone",
 }  # fmt: skip
 
+#: A name and its value in JSON, whole or cut short.
+PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|(-?\d+))')
+
 LONG = 8  # characters from which on a text that stands anywhere in a record is no chance
 
 
@@ -48,11 +52,28 @@ class Wanted(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a person is known by: nodes, and texts that stand in records."""
+    """What a person is known by: nodes, texts that stand in records, and the spellings of those of them that
+    are long enough to stand anywhere by no chance. Made by `named`."""
 
     workspace: int
     nodes: frozenset[int]
     texts: frozenset[str]
+    spellings: frozenset[str]
+
+
+def named(workspace: int, nodes: frozenset[int], texts: frozenset[str]) -> Names:
+    spellings = {
+        form
+        for text in texts
+        if len(text) >= LONG
+        for form in (
+            text,
+            quote(text, safe=""),
+            json.dumps(text, ensure_ascii=False)[1:-1],
+            text.encode().hex(),
+        )
+    }
+    return Names(workspace, nodes, texts, frozenset(spellings))
 
 
 def wanted(workspace: int, name: str, value: str, *, store: str, secret: bytes) -> Wanted:
@@ -100,6 +121,8 @@ def texts_of(row: Any) -> set[str]:
 def names_person(body: str, kind: str, names: Names) -> bool:
     """Whether a rejected record (its body as kept) names the person: by a node, by an id that is a whole
     value of it, or by one that is long enough to stand there by no chance, plain or as a URL has it."""
+    if any(form in body for form in names.spellings):
+        return True
     said = _decoded(body)
     if (
         kind == "quarantined"
@@ -107,22 +130,13 @@ def names_person(body: str, kind: str, names: Names) -> bool:
         and not names.nodes.isdisjoint(_event_nodes(names, said))
     ):
         return True
-    for key, value in _leaves(said):
+    for key, value in _leaves(said) if said is not None else _pairs(body):
         if value in names.texts:
             return True
-        if key in TOLD and node(names.workspace, TOLD[key], value) in names.nodes:
+        kind = TOLD.get(key.replace("-", "_"), "")
+        if kind and node(names.workspace, kind, value) in names.nodes:
             return True
-    return any(
-        form in body
-        for text in names.texts
-        if len(text) >= LONG
-        for form in {
-            text,
-            quote(text, safe=""),
-            json.dumps(text, ensure_ascii=False)[1:-1],
-            text.encode().hex(),
-        }
-    )
+    return False
 
 
 def _decoded(body: str) -> object:
@@ -130,6 +144,19 @@ def _decoded(body: str) -> object:
         return json.loads(body)
     except ValueError:  # cut short, or not JSON at all
         return None
+
+
+def _pairs(body: str) -> Iterator[tuple[str, str]]:
+    """What _leaves would tell of a body, as far as it can be read: long ones are cut short."""
+    for name, text, number_ in PAIR.findall(body):
+        yield _unquoted(name), _unquoted(text) or number_
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
 
 
 def _event_nodes(names: Names, said: list[object]) -> set[int]:

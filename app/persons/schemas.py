@@ -55,7 +55,7 @@ class Erasure(BaseModel):
 
     id: int
     state: Literal["requested", "erasing", "sweeping", "done", "ambiguous"] = Field(
-        description="`ambiguous`: the identifier is shared by several people; nobody was erased."
+        description="`ambiguous`: the identifier is shared by several people, or blocked; nobody was erased."
     )
     requested_at: Moment
     erased_at: Moment | None = Field(description="When the last row was emptied.")

@@ -5,7 +5,9 @@ site's own, `https://shop.example/t`.
 """
 
 import re
+from collections.abc import Mapping
 from html import escape
+from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from app.errors import InvalidInput
@@ -15,6 +17,18 @@ from app.tag.script import Script, Tag, moving, pinned
 _BASE = re.compile(
     r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~-]+)*", re.ASCII
 )
+
+
+class Wishes(Protocol):
+    """What a workspace's settings say of what may be kept."""
+
+    @property
+    def visitors(self) -> str: ...
+    @property
+    def consent_default(self) -> str: ...
+    @property
+    def dnt(self) -> str: ...
+
 
 #: Queues what is called before the script is there, with the page on which it was called.
 STUB = (
@@ -45,18 +59,31 @@ def checked(base: str) -> str:
     return plain
 
 
-def told(tag: Tag, script: Script, base: str, key: str, *attributes: str) -> str:
+def wishes(settings: Wishes) -> dict[str, str]:
+    """What the tag is told of a workspace's settings, as attributes: what the service would not keep, the
+    browser is not to keep either."""
+    found = {}
+    if settings.visitors == "daily":
+        found["data-cookieless"] = ""
+    if settings.consent_default == "denied":
+        found["data-consent"] = "denied"
+    if settings.dnt == "deny":
+        found["data-do-not-track"] = ""
+    return found
+
+
+def told(tag: Tag, script: Script, base: str, key: str, attributes: Mapping[str, str]) -> str:
     """All snippets, each below what it is for."""
-    made = snippets(tag, script, checked(base), key, *attributes)
+    made = snippets(tag, script, checked(base), key, attributes)
     return "\n\n".join(f"{use}\n  {made[name]}" for name, use in USES.items())
 
 
-def snippets(tag: Tag, script: Script, base: str, key: str, *attributes: str) -> dict[str, str]:
-    """Every snippet by its name, as USES has them. `script`: tag.script or tag.full; `attributes`: what the
-    tag is told beside its key, such as data-cookieless."""
+def snippets(tag: Tag, script: Script, base: str, key: str, attributes: Mapping[str, str]) -> dict[str, str]:
+    """Every snippet by its name, as USES has them. `script`: tag.script or tag.full; `attributes`:
+    as `wishes` gives them."""
     site = escape(key)
-    more = "".join(f" {name}" for name in attributes)
-    told_late = "".join(f's.setAttribute("{name}","");' for name in attributes)
+    more = "".join(f' {name}="{value}"' if value else f" {name}" for name, value in attributes.items())
+    told_late = "".join(f's.setAttribute("{name}","{value}");' for name, value in attributes.items())
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
     return {
         "plain": f'<script defer src="{base}/{moving(tag.name, script)}" data-site="{site}"{more}></script>',

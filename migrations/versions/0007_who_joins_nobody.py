@@ -1,10 +1,9 @@
 """Which identifiers join nobody, which an operator blocked, and junk that was sent in their place.
 
-Every workspace's leader is told to look at all its identifiers once (a note that join_limit changed), so
-that those there already are listed too, and judged by the rules of this version.
+By whose rules a workspace's people were joined stands in `joined_by`: 0 for all that are there, so that a
+leader who knows the column looks at all identifiers once. It is no note in `changes`: a leader of before,
+at work while machines are upgraded one by one, would take that away.
 """
-
-import struct
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,9 +14,6 @@ down_revision = "0005"
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 SMALL = sa.SmallInteger().with_variant(sa.Integer(), "sqlite")
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-
-#: What campaigns.changes.announce writes for "joining": it concerns all time.
-JOINING = struct.pack("<3q", 5, 0, 2**63 - 1)
 
 
 def upgrade() -> None:
@@ -58,19 +54,11 @@ def upgrade() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
-    changes = sa.table(
-        "changes", sa.column("workspace"), sa.column("kind"), sa.column("body", sa.LargeBinary)
-    )
-    workspaces = sa.table("workspaces", sa.column("id"))
-    op.get_bind().execute(
-        changes.insert().from_select(
-            ["workspace", "kind", "body"],
-            sa.select(workspaces.c.id, sa.literal("setting"), sa.literal(JOINING, sa.LargeBinary)),
-        )
-    )
+    op.add_column("workspaces", sa.Column("joined_by", SMALL, server_default=sa.text("0"), nullable=False))
 
 
 def downgrade() -> None:
+    op.drop_column("workspaces", "joined_by")
     op.drop_table("junk")
     op.drop_table("identifier_blocks")
     op.drop_table("unjoined")

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select, update
 from app import db, tables, workspaces
 from app.attribution import leader
 from app.conversions.store import mark_due
+from app.identity.rules import RULES
 from app.model import DAY, HALF_HOUR, HOUR, KINDS, SETBACKS
 from app.pipeline import store
 from tests.house import NOON, House, event
@@ -213,6 +214,25 @@ def test_a_tighter_limit_parts_whom_an_identifier_joined(house: House) -> None:
     tell(house, leader.JOINING)
     house.settle()
     assert house.rows(tables.people) == []
+
+
+def test_by_rules_of_a_new_version_all_are_looked_at_once(house: House) -> None:
+    for n in range(25):
+        house.send(event("visit", id=str(n), visitor_id=f"v{n}", user_id="shop"))
+    house.settle()
+    listed = house.one(tables.unjoined)
+
+    def forgotten(**joined_by: int) -> None:
+        with db.begin(house.engine) as connection:
+            connection.execute(delete(tables.unjoined))
+            connection.execute(update(tables.workspaces).values({"settings": "{}"} | joined_by))
+        house.settle()
+
+    forgotten(joined_by=RULES - 1)
+    assert house.one(tables.unjoined) == listed
+    assert house.one(tables.workspaces).joined_by == RULES
+    forgotten()
+    assert house.rows(tables.unjoined) == []
 
 
 def test_trusting_the_page_approves_what_it_reported(house: House) -> None:

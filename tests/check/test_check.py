@@ -77,7 +77,7 @@ def test_a_page_with_the_snippet_works_from_its_name_to_the_stored_event(
     assert whats == [
         f"GET {shop.url}/", f"GET {service.url}/c.js", f"POST {service.url}/collect", "stored",
     ]  # fmt: skip
-    assert all(0 <= leg["seconds"] < 30 for leg in answer.json()["legs"])
+    assert all(leg["seconds"] >= 0 for leg in answer.json()["legs"])
 
 
 def test_the_pinned_snippet_holds_what_it_says(service: Clicktrail, shop: Site) -> None:

@@ -15,6 +15,7 @@ from app.check.findings import CHECKS, Finding, finding
 from app.check.look import Known
 from app.model import Rejected, Scope
 from app.tag.script import COLLECT, NAME, Script, Tag, integrity, script
+from app.tag.snippets import snippets
 from tests.test_docs import ROOT
 
 KEY, OTHER, SERVER = "ct_pub_0123456789abcdef", "ct_pub_nobodys", "ct_srv_0123456789abcdef"
@@ -48,7 +49,7 @@ def findings(answer: Answer, script: Answer | Rejected, known: Known) -> Iterato
     yield from look.page_findings(answer)
     read = pages.read(pages.decoded(answer.body, answer.header("content-type")))
     found = look.snippets(read, answer.url, known.tag)
-    yield from look.snippet_findings(read, found, known)
+    yield from look.snippet_findings(read, answer.url, found, known)
     collect = ""
     for one in found[:1]:
         yield from look.script_findings(one, answer.url, script, known.tag)
@@ -93,12 +94,23 @@ PAGES = [
     ("integrity_good crossorigin_missing", "", tagged(sri(), PINNED)),
     ("integrity_good", "", tagged(sri(), f"/t/{TAG.pinned}")),
     ("cors_missing", "", tagged("crossorigin=use-credentials")),
+    ("snippet_elsewhere", "", tagged('data-domains="www.shop.example, a.example"')),
+    ("", "", tagged('data-domains="a.example shop.example"')),
+    ("snippet_waits", "", tagged("data-consent=denied")),
+    ("", "", snippets(TAG, NEWER, "https://t.example", KEY, {})["late"]),
+    ("snippet_waits", "", snippets(TAG, FULL, "https://t.example", KEY, {"data-consent": "denied"})["late"]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("more, fewer, html", PAGES)
 def test_what_a_page_does_to_its_snippet_is_said(more: str, fewer: str, html: str) -> None:
     assert codes(page(html)) == (GOOD | set(more.split())) - set(fewer.split())
+
+
+def test_a_tag_that_keeps_an_id_where_the_workspace_wants_none_is_told() -> None:
+    daily = Known(TAG, OWNERS, visitors="daily")
+    assert codes(page(PLAIN), known=daily) == GOOD | {"snippet_keeps"}
+    assert codes(page(tagged("data-cookieless")), known=daily) == GOOD
 
 
 def test_a_script_tag_of_ours_without_a_key_is_known_by_its_configured_name() -> None:

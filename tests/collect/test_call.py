@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.collect import call, consent, parse
+from app.collect import call, consent, hashing, parse
 from app.collect.fields import Bad
 from app.collect.parse import Arrival
 from app.model import Event, Rejected
@@ -54,6 +54,36 @@ def test_what_is_no_field_is_a_property_and_what_servers_alone_may_say_is_neithe
     assert found.payout is None
 
 
+def test_fields_have_their_names_in_any_case_and_the_exact_one_comes_first() -> None:
+    found = made(
+        event="sale", Order_ID="no", order_id="yes", USER_ID="u", ORDER_ID="no", Value=5, Currency="EUR"
+    )
+    assert (found.order_id, found.user_id, found.value) == ("yes", "u", 5_000_000)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"email": "ann@example.org", "phone": "+4799887766"},
+        {"Email": "ann@example.org", "mobile": "+4799887766"},
+        {"EMAIL": "Ann@Example.org ", "Tel": "0047 998 87 766"},
+        {"prop-email": "ann@example.org", "prop-phone-number": "+47 99887766"},
+        {"properties": {"email": "ann@example.org", "Telephone": 4799887766}},
+    ],
+)
+def test_addresses_and_numbers_are_hashed_whatever_a_page_calls_them(said: dict[str, Any]) -> None:
+    found = made(event="lead", **said)
+    assert (found.email, found.phone) == (hashing.emails("ann@example.org"), hashing.phones("4799887766"))
+    assert found.properties == {}
+
+
+def test_what_only_has_the_name_of_a_number_is_a_property_and_holds_none() -> None:
+    said = {"mobile": True, "tel": "none", "telephone": "call 998 87 766, ask for Ann", "prop-email": "yes"}
+    properties = {"mobile": True, "tel": "none", "telephone": "(phone)", "email": "yes"}
+    assert made(event="lead", **said).properties == properties
+    assert made(event="lead", phone="+4711223344", tel="+4799887766").phone == hashing.phones("4711223344")
+
+
 def test_the_noise_of_binary_numbers_is_no_money_and_text_is_exact_or_refused() -> None:
     assert made(event="sale", value=Decimal("0.30000000000000004"), currency="EUR").value == 300_000
     assert made(event="sale", value=Decimal("1E-9"), currency="EUR").value == 0
@@ -97,6 +127,9 @@ def test_what_is_told_after_advertising_was_denied_has_no_click_ids_of_the_landi
         ({"ad_storage": "granted", "ad_user_data": "denied"}, {"ads": False}),
         ({"ad_storage": "granted", "ad_personalization": "denied"}, {"ads": True, "personalize": False}),
         ({"measure": False, "analytics_storage": "granted"}, {"measure": False}),
+        ({"measure": True, "analytics_storage": "denied"}, {"measure": False}),
+        ({"measure": 1, "ads": 1, "ad_user_data": "denied"}, {"measure": True, "ads": False}),
+        ({"ads": False, "ad_storage": "granted"}, {"ads": False}),
         ({"gpc": True, "ad_storage": "granted"}, {"ads": False, "gpc": True}),
         ({"gpc": False, "functionality_storage": "denied"}, {}),
     ],

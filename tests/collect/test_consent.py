@@ -28,7 +28,7 @@ KEPT = frozenset(
     """workspace door kind received_at occurred_at no stated_at id goal campaign ad_group ad partner channel
     creative placement keyword order_id store conversion_id lead_id value currency tax shipping cost_of_goods
     payout status url referrer utm user_agent country viewable consent new_customer test hints key_digest
-    engaged visit_id""".split()
+    engaged visit_id key""".split()
 )
 
 

@@ -1,5 +1,6 @@
 """Visitors without cookies: told apart for a day by what the door sees and nobody keeps."""
 
+import json
 from datetime import UTC, datetime
 from ipaddress import ip_network as network
 
@@ -152,3 +153,17 @@ async def test_without_room_for_a_salt_events_are_taken_without_an_identifier(co
     (folder / (PREFIX + day)).rmdir()
     cookieless.clock.now += 2_000_000
     assert (await asked(cookieless)).cookie_id.startswith(DAILY)
+
+
+async def test_a_refused_event_of_a_browser_names_nobody_for_longer_than_a_day(cookieless: Front) -> None:
+    """What servers send stays as it is, as in events that were taken."""
+    names = ("visitor_id", "user_id", "visitor-id", "User-Id", "cookie_id", "vid", "u", "email_sha256",
+             "phone-sha256", "mobile")  # fmt: skip
+    bad = {"kind": "sale", "value": "x", "title": "seen", **dict.fromkeys(names, "4799887766planted")}
+    await cookieless.post("/collect", {"k": PUBLIC, "events": [bad, {**bad, "event": "lead"}]})
+    await cookieless.ask("GET", f"{PIXEL}&v=x&vid=planted&u=planted&visitor_id=planted&title=seen")
+    await cookieless.tell(bad)
+    *browsers, server = [refusal.body for refusal in await cookieless.refusals()]
+    assert len(browsers) == 3
+    assert all("seen" in body and "planted" not in body for body in browsers)
+    assert "planted" in json.loads(server)["visitor_id"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app import db, tables
+from app.collect.consent import together
 from app.collect.receipts import read_receipt
 from app.workspaces import STALE_AFTER
 from tests.collect.conftest import PUBLIC, READ, SERVER, Front, workspace
@@ -227,12 +228,74 @@ async def test_an_event_without_consent_gives_its_whole_beacon_no_cookie(front: 
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("before", ["hi\n", "hi\t", '"', "\\", "hi\u2028", "é"])
+async def test_what_is_shown_of_a_refused_event_is_json_without_addresses(front: Front, before: str) -> None:
+    address = f"{before}ann@example.org"
+    called = {"event": "lead", "Email": "ann", "mobile": "+4799887766", "prop-tel": "+4799887766"}
+    properties = {"a": [address], address: {"phone": "+4799887766", "n": 0.5}}
+    told = {**called, "value": "x", "note": address, "properties": properties}
+    await front.post("/collect", browser(told))
+    (refusal,) = await front.refusals()
+    said = json.loads(refusal.body)
+    assert "example.org" not in refusal.body and "99887766" not in refusal.body
+    assert said.keys() == {"event", "value", "note", "properties"}
+    assert said["note"] == said["properties"]["a"][0]
+    assert said["note"].endswith("(email)")
+
+
 @pytest.mark.parametrize("empty", [None, ""])
 async def test_an_event_that_leaves_consent_empty_takes_back_no_denial(front: Front, empty: Any) -> None:
     body = {"k": PUBLIC, "events": [{"kind": "visit", "consent": empty, "visitor_id": "v"}]}
     await front.post("/collect", {**body, "context": {"consent": {"measure": False}}})
     (event,) = await front.events()
     assert (event.visitor_id, event.consent["measure"]) == ("", False)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"source": "cmp"},
+        {"ads": True},
+        {"measure": True},
+        {"measure": None},
+        {"gpc": True},
+        True,
+        1,
+        "1",
+        {"analytics_storage": "granted", "ad_storage": "granted"},
+    ],
+)
+@pytest.mark.parametrize("shared", [{"measure": False}, {"analytics_storage": "denied"}, 0, "0", False])
+async def test_no_word_of_an_event_takes_back_what_its_beacon_denied(
+    front: Front, shared: Any, own: Any
+) -> None:
+    body = {"k": PUBLIC, "events": [{"kind": "visit", "consent": own, "visitor_id": "v"}]}
+    answer = await front.post("/collect", {**body, "context": {"consent": shared}})
+    (event,) = await front.events()
+    assert (event.visitor_id, event.consent["measure"], event.consent["ads"]) == ("", False, False)
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "own, shared, told",
+    [
+        (
+            {"measure": True},
+            {"ads": False, "source": "cmp"},
+            {"measure": True, "ads": False, "source": "cmp"},
+        ),
+        ({"ads": True, "source": "own"}, {"ads": "0", "source": "cmp"}, {"ads": "0", "source": "cmp"}),
+        ({"ads": False, "source": "own"}, {"ads": True, "source": "cmp"}, {"ads": False, "source": "own"}),
+        ({"source": "own"}, {"measure": True, "source": "cmp"}, {"measure": True, "source": "own"}),
+        ({"gpc": False}, {"gpc": True}, {"gpc": True}),
+        ({"measure": False}, 1, {"measure": False, "ads": 1}),
+        ({"ads": True}, None, {"ads": True}),
+        ("", {}, None),
+    ],
+)
+def test_consent_of_an_event_and_its_beacon_is_one(own: object, shared: object, told: object) -> None:
+    assert together(own, shared) == told
 
 
 @pytest.mark.parametrize("key, status", [(None, 401), ("ct_pub_none", 401), (SERVER, 403), (7, 401)])

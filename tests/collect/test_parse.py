@@ -199,6 +199,25 @@ def test_raw_addresses_are_nowhere_in_the_record() -> None:
     assert set(event.email) == {"meta", "google"}
 
 
+@pytest.mark.parametrize("arrival", [SERVER, BROWSER])
+@pytest.mark.parametrize("written", ["ann@mail.example", "ann%40mail.example", "Ann.Lee+x@mail.example.co"])
+def test_no_text_of_the_senders_own_holds_an_e_mail_address(arrival: Arrival, written: str) -> None:
+    said = f"for {written} by hand"
+    event = good(
+        arrival,
+        title="x" * (395 - len(written)) + f" {written} and half of {written}",
+        segment={"list": said},
+        properties={"a": said, written: [{"b": f"{said}\n"}, 40, f"//ann:secret@shop.example/?m={written}"]},
+    )
+    assert b"mail" not in msgspec.msgpack.encode(event).replace(b"(email)", b"")
+    assert event.segment == {"list": "for (email) by hand"}
+    assert event.properties == {
+        "a": "for (email) by hand",
+        "(email)": [{"b": "for (email) by hand\n"}, 40, "//shop.example/?m=(email)"],
+    }
+    assert len(event.title) <= 400
+
+
 def test_without_consent_no_identifier_is_kept() -> None:
     event = good(
         BROWSER,

@@ -146,7 +146,8 @@ def test_each_event_is_judged_by_itself(service: Service) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pages_tell_of_what_happens_in_pages_only(service: Service, kind: str) -> None:
-    answer = service.collect({"kind": kind, "order_id": "x-1", "status": "approved", "test": True})
+    said = {"kind": kind, "order_id": "x-1", "status": "approved", "visit_id": "visit-1", "test": True}
+    answer = service.collect(said)
     if kind in ("refund", "status"):
         assert answer.status_code == 422
         assert answer.json()["rejected"][0]["code"] == "kind_not_public"

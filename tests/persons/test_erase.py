@@ -1,5 +1,7 @@
 """Erasing a person leaves every number as it is, and nothing by which the person could be recognised."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +9,17 @@ import msgspec
 import pytest
 from sqlalchemy import Text, update
 
-from app import db, tables
+from app import db, tables, worker
 from app.campaigns import changes
 from app.errors import Conflict
+from app.inbox.queue import Queue
 from app.model import DAY, HOUR, KINDS, NODES, node
 from app.persons import erase as erase_rows
 from app.persons import finding, requests, tasks
 from app.persons.erase import BLANK
 from app.persons.rules import Wanted
 from app.pipeline import recount
+from app.workspaces import Snapshots
 from tests import engines
 from tests.faults.derived import differences
 from tests.house import NOON, House, event
@@ -236,3 +240,154 @@ def test_every_column_that_holds_what_somebody_sent_is_emptied_or_known_to_stay(
         *((("adjustments", name)) for name in ("currency", "status")),
         *((("rejected", name)) for name in ("kind", "door", "code", "field")),
     }
+
+
+def test_a_request_waits_for_a_leader_who_is_busy_and_is_carried_out_then(
+    house: House, tmp_path: Path
+) -> None:
+    id_ = request(house, "user_id", "user-of-anna")
+    by = eraser(house, tmp_path / "inbox")
+    with ThreadPoolExecutor(1) as pool, db.begin(house.engine) as leader:
+        db.lock(leader, db.Lock.LEADER)
+        asked = pool.submit(tasks.begin, by, id_)
+        done, _ = wait([asked], timeout=0.5)
+        assert not done
+        leader.commit()
+        asked.result()
+    assert house.one(tables.erasures).stage == requests.SWEEPING
+
+
+def test_the_strangers_that_stand_in_are_joined_as_a_recount_joins_them(tmp_path: Path) -> None:
+    house = House.build(tmp_path)
+    with db.begin(house.engine) as connection:
+        connection.execute(update(tables.workspaces).values(settings='{"join_limit": 2}'))
+    house.send(
+        *(
+            event(
+                "lead", NOON + i, id=f"l{i}", visitor_id="phone", user_id="anna", email={"meta": f"{i:064}"}
+            )
+            for i in range(4)
+        )
+    )
+    house.settle()
+    assert erase(house, tmp_path / "inbox", "user_id", "anna")["state"] == "done"
+    house.engine.dispose()
+    assert differences(engines.url(tmp_path), tmp_path) == []
+
+
+def test_an_identifier_under_a_block_names_nobody_until_the_block_is_lifted(
+    house: House, tmp_path: Path
+) -> None:
+    house.add(tables.identifier_blocks, node=node(1, "visitor", "phone-of-anna"), kind=NODES["visitor"])
+    with pytest.raises(Conflict, match="lift the block first") as refused:
+        find_by(house, "phone-of-anna")
+    assert refused.value.code == "identifier_blocked"
+    assert erase(house, tmp_path / "inbox", "visitor_id", "phone-of-anna")["state"] == "ambiguous"
+    with db.begin(house.engine) as connection:
+        connection.execute(update(tables.identifier_blocks).values(archived_at=NOON))
+    assert erase(house, tmp_path / "inbox", "visitor_id", "phone-of-anna")["state"] == "done"
+
+
+def test_a_request_that_fails_stops_no_other(house: House, tmp_path: Path) -> None:
+    spoilt, good = request(house, "user_id", "user-of-anna"), request(house, "user_id", "user-of-cleo")
+    with db.begin(house.engine) as connection:
+        tasks.put(connection, spoilt, wanted="no JSON")
+    by = eraser(house, tmp_path / "inbox")
+    for _ in range(4):
+        tasks.carry_on(by)
+    stages = {row.id: row.stage for row in house.rows(tables.erasures)}
+    assert stages == {spoilt: requests.REQUESTED, good: requests.DONE}
+
+
+def test_no_request_begins_while_a_worker_of_an_older_version_is_at_work(
+    house: House, tmp_path: Path
+) -> None:
+    with db.begin(house.engine) as connection:
+        old = {"file": b"worker older", "sequence": NOON, "updated_at": NOON}
+        connection.execute(tables.cursors.insert().values(old))
+    assert erase(house, tmp_path / "inbox", "user_id", "user-of-anna")["state"] == "requested"
+    with db.begin(house.engine) as connection:
+        connection.execute(update(tables.cursors).values(updated_at=NOON - tasks.AWAY))
+    by = eraser(house, tmp_path / "inbox")
+    for _ in range(4):
+        tasks.carry_on(by)
+    assert house.one(tables.erasures).stage == requests.DONE
+
+
+def test_what_is_emptied_waits_for_no_leader_to_settle_it(house: House, tmp_path: Path) -> None:
+    id_ = request(house, "user_id", "user-of-anna")
+    by = eraser(house, tmp_path / "inbox")
+    tasks.report(by)
+    tasks.begin(by, id_)
+    frozen = {row.id for row in house.rows(tables.conversions) if row.frozen}
+    assert len(frozen) == 4
+    assert frozen.isdisjoint(row.conversion for row in house.rows(tables.due))
+
+
+def test_rejected_records_are_searched_in_batches_before_the_persons_transaction(
+    house: House, tmp_path: Path
+) -> None:
+    told = {"workspace": 1, "at": NOON, "kind": "refused", "door": "api", "code": "x"}
+    with db.begin(house.engine) as connection:
+        rows = [told | {"body": f'{{"visitor_id": "{who}"}}'} for who in ("phone-of-anna", "phone-of-cleo")]
+        connection.execute(tables.rejected.insert(), rows * erase_rows.BATCH)
+    id_ = request(house, "user_id", "user-of-anna")
+    by = eraser(house, tmp_path / "inbox")
+    before = tasks._search(by, id_)
+    bodies = [row.body for row in house.rows(tables.rejected) if row.body]
+    assert bodies == ['{"visitor_id": "phone-of-cleo"}'] * erase_rows.BATCH
+    assert before.last > 0
+    with db.begin(house.engine) as connection:  # what comes in meanwhile
+        connection.execute(tables.rejected.insert().values(told | {"body": '{"u": "user-of-anna"}'}))
+    tasks.carry_on(by)
+    assert found(house, ["phone-of-anna", "user-of-anna"]) == []
+    assert msgspec.json.decode(house.one(tables.erasures).counts)["rejected"] == erase_rows.BATCH + 1
+
+
+def test_the_workers_small_tasks_wait_for_no_erasure(house: House, tmp_path: Path) -> None:
+    request(house, "user_id", "user-of-anna")
+    context = worker.Context(
+        engine=house.engine,
+        pipeline=house.pipeline,
+        queue=Queue(tmp_path / "queue"),
+        snapshots=Snapshots(tmp_path / "snapshot", clock=lambda: NOON),
+        stored=threading.Event(),
+        eraser=eraser(house, tmp_path / "inbox"),
+    )
+    for _ in range(4):
+        worker.tasks_turn(context, {})
+    assert house.one(tables.erasures).stage == requests.REQUESTED
+    for _ in range(4):
+        worker.erasures_turn(context)
+    context.queue.close()
+    assert house.one(tables.erasures).stage == requests.DONE
+
+
+def test_what_comes_between_the_person_and_their_events_is_a_new_persons(
+    house: House, tmp_path: Path
+) -> None:
+    id_ = request(house, "user_id", "user-of-anna")
+    by = eraser(house, tmp_path / "inbox")
+    tasks.report(by)
+    with db.begin(house.engine) as connection:  # what `begin` commits before it goes on with events
+        done = erase_rows.person(
+            connection,
+            1,
+            Wanted(nodes=(node(1, "user", "user-of-anna"),)),
+            rebuild=recount.rebuild,
+            fresh=by.fresh,
+        )
+        assert done is not None
+        tasks.put(connection, id_, stage=requests.ERASING, wanted=msgspec.json.encode(done[0]).decode())
+    house.send(
+        event("visit", NOON + HOUR, id="new", visitor_id="phone-of-anna", campaign="autumn"),
+        event("sale", NOON + HOUR, id="newer", visitor_id="phone-of-anna", value=3_000_000, currency="EUR"),
+    )
+    house.settle()  # credited to clicks that are to be emptied
+    tasks.go_on(by, id_)
+    house.settle()
+    assert [row.visitor_id for row in house.rows(tables.events) if row.occurred_at == NOON + HOUR] == [
+        "phone-of-anna"
+    ]
+    house.engine.dispose()
+    assert differences(engines.url(tmp_path), tmp_path) == []

@@ -1,11 +1,12 @@
 """RELIABILITY P5: what is past its time is gone within a day of the worker's turns; the report proves it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
-from app import db, tables
+from app import db, tables, workspaces
 from app.events import retention
 from app.model import DAY
 from app.persons import keeping
@@ -76,3 +77,23 @@ def test_each_class_goes_on_where_it_was_in_batches(house: House) -> None:
         connection.execute(tables.rejected.insert(), rows)
     assert keeping.drop_old(house.engine, LATER, LIMITS) == 2 * keeping.BATCH + 5 + 3
     assert report(house, LATER)["rejected records"]["removed"] == 2 * keeping.BATCH + 6
+
+
+def test_source_counts_go_workspace_by_workspace_and_none_is_left(house: House) -> None:
+    with db.begin(house.engine) as connection:
+        workspaces.add_workspace(connection, "other", now=NOON)
+        rows = [
+            {"workspace": workspace, "kind": 1, "name": f"host {i}", "day": NOON // DAY, "count": 1}
+            for workspace in (1, 2)
+            for i in range(keeping.BATCH)
+        ]
+        connection.execute(tables.source_days.insert(), rows)
+    gone: list[int] = []
+
+    @event.listens_for(house.engine, "after_cursor_execute")
+    def count(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+        gone.append(cursor.rowcount if statement.startswith("DELETE FROM source_days") else 0)
+
+    keeping.drop_old(house.engine, LATER, LIMITS)
+    assert [count for count in gone if count > 0] == [keeping.BATCH, keeping.BATCH]
+    assert house.rows(tables.source_days) == []

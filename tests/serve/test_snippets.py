@@ -62,15 +62,20 @@ def test_every_snippet_follows_the_configured_names(town: Town) -> None:
     assert town.ask("GET", path).status == 200
 
 
-def test_where_visitors_are_told_apart_by_the_day_every_snippet_keeps_nothing(town: Town) -> None:
+def test_what_the_service_would_not_keep_no_snippet_lets_the_browser_keep(town: Town) -> None:
     second = town.tenants[1]
-    changed = town.ask("PATCH", "/v1/workspace", key=second.keys["admin"], json_={"visitors": "daily"})
-    assert changed.status == 200
+    wanted = {"visitors": "daily", "consent_default": "denied", "dnt": "deny"}
+    assert town.ask("PATCH", "/v1/workspace", key=second.keys["admin"], json_=wanted).status == 200
     query = f"site={second.keys['public']}"
     told = town.ask("GET", f"/v1/snippet?{query}", key=second.keys["admin"]).json
-    for name in ("plain", "pinned", "late"):
-        assert "data-cookieless" in told[name], name
-        assert "data-cookieless" not in shown(town)[name], name
+    attributes = {"data-cookieless": None, "data-consent": "denied", "data-do-not-track": None}
+    for name in ("plain", "pinned"):
+        ((_, found),) = Tags(told[name]).found
+        assert attributes.items() <= found.items(), name
+    for name in ('"data-cookieless",""', '"data-consent","denied"', '"data-do-not-track",""'):
+        assert f"s.setAttribute({name});" in told["late"], name
+    ((_, plain),) = Tags(shown(town)["plain"]).found
+    assert attributes.keys().isdisjoint(plain)
 
 
 def test_a_path_of_the_sites_own(town: Town) -> None:
