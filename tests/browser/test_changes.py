@@ -1,4 +1,4 @@
-"""A choice that changes: on this page, on another one, before the script is there, and what is told meanwhile."""
+"""A choice that changes: here, on another page, before the script is there, and what is told meanwhile."""
 
 import pytest
 
