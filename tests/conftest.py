@@ -20,8 +20,15 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import engines
+
+# Examples are of rules, not of how soon this machine, which others share, can tell them.
+settings.register_profile(
+    "shared machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared machine")
 
 #: Figures that tests report; printed at the end of the run (docs/guarantees.md quotes them).
 FIGURES = pytest.StashKey[list[str]]()
