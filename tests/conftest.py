@@ -20,8 +20,15 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import engines
+
+# Examples are of rules, not of how soon this machine, which others share, can tell them.
+settings.register_profile(
+    "shared machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared machine")
 
 #: Figures that tests report; printed at the end of the run (docs/guarantees.md quotes them).
 FIGURES = pytest.StashKey[list[str]]()
@@ -40,6 +47,13 @@ def wait_until(true: Callable[[], object], *, seconds: float = 30) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.02)
+
+
+AUTHORITIES = httpx.create_ssl_context()  # to read them for each client takes a hundred requests' time
+
+
+def new_client(**options: Any) -> httpx.Client:
+    return httpx.Client(verify=AUTHORITIES, **options)
 
 
 SCOPES = ("public", "server", "read", "admin")
@@ -116,7 +130,7 @@ class Clicktrail:
 
     def client(self, scope: str = "") -> httpx.Client:
         """An HTTP client, with the key of `scope`; close it (it is a context manager)."""
-        return httpx.Client(base_url=self.url, headers=self.as_(scope) if scope else {}, timeout=30)
+        return new_client(base_url=self.url, headers=self.as_(scope) if scope else {}, timeout=30)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,9 @@ Events go in as inbox records; `settle` lets the leader finish. `derived` is eve
 depend on the order in which events came.
 """
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +59,14 @@ class House:
     @classmethod
     def build(cls, folder: Path, **workspace: object) -> "House":
         return cls.on(engines.connect(folder), **workspace)
+
+    @classmethod
+    def passing(cls, **workspace: object) -> "House":
+        """One of many examples: its folder goes when nobody holds it, and the next one ends its database."""
+        folder = Path(tempfile.mkdtemp())
+        made = cls.build(folder, **workspace)
+        weakref.finalize(made, shutil.rmtree, folder)
+        return made
 
     @classmethod
     def on(cls, engine: Engine, **workspace: object) -> "House":

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.conftest import Clicktrail, wait_until
+from tests.conftest import Clicktrail, new_client, wait_until
 
 MODELS = ["first_touch", "last_touch", "linear"]
 SHOP = "https://shop.example/"
@@ -100,7 +100,7 @@ def create(marketer: httpx.Client, path: str, **body: Any) -> None:
 
 def visitor(clicktrail: Clicktrail) -> httpx.Client:
     """A browser of its own, with no cookies yet."""
-    return httpx.Client(base_url=clicktrail.url, headers={"User-Agent": BROWSER})
+    return new_client(base_url=clicktrail.url, headers={"User-Agent": BROWSER})
 
 
 def pixel(browser: httpx.Client, clicktrail: Clicktrail, parameters: dict[str, str]) -> httpx.Response:

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 
 from app import deps, money
 from app.admin import identifiers, keys, records, schemas, workspace
 from app.campaigns import changes
 from app.campaigns.changes import Desk
 from app.campaigns.paging import Listed, Page, key_of
-from app.campaigns.routes import REFUSALS, ChangingDesk, ReadingDesk
+from app.campaigns.routes import ChangingDesk, ReadingDesk, management
 
-router = APIRouter(prefix="/v1", tags=["admin"], responses=REFUSALS)
+router = management("/v1", "admin")
 
 Id = Annotated[int, Path(ge=1, le=money.LARGEST)]
 

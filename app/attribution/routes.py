@@ -2,17 +2,17 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app import deps
 from app.attribution import explain
 from app.attribution.schemas import Why, WhyQuery
-from app.campaigns.routes import REFUSALS
+from app.campaigns.routes import management
 from app.conversions.reading import find
 from app.errors import InvalidInput
 from app.model import MODELS
 
-router = APIRouter(prefix="/v1/conversions", tags=["conversions"], responses=REFUSALS)
+router = management("/v1/conversions", "conversions")
 
 
 @router.get("/{id:path}/why", response_model=Why)

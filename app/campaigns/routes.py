@@ -21,7 +21,13 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Refused, "description": "Refused; `error.code` says why, `error.field` where."}
 }
 
-router = APIRouter(prefix="/v1", tags=["campaigns"], responses=REFUSALS)
+
+def management(prefix: str, tag: str) -> APIRouter:
+    """A router whose refusals have one shape, and which reads JSON whatever its type: `curl -d` says form."""
+    return APIRouter(prefix=prefix, tags=[tag], responses=REFUSALS, strict_content_type=False)
+
+
+router = management("/v1", "campaigns")
 
 
 def reader(caller: deps.Admin, connection: deps.Looking, now: deps.Now) -> Desk:

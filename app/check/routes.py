@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection, Engine
 
 from app import db, deps
-from app.campaigns.routes import REFUSALS
+from app.campaigns.routes import management
 from app.check import run, schemas, snippet, sources, trip
 from app.check.address import target
 from app.check.findings import worst
@@ -18,7 +18,7 @@ from app.model import Rejected
 
 Found = TypeVar("Found")
 
-router = APIRouter(prefix="/v1", tags=["check"], responses=REFUSALS)
+router = management("/v1", "check")
 
 
 def sight(request: Request) -> Sight:

@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app import deps
 from app.campaigns.paging import Listed
-from app.campaigns.routes import REFUSALS
+from app.campaigns.routes import management
 from app.conversions import reading
 from app.conversions.schemas import Conversion, ConversionDetail, ConversionName, ConversionPage
 
-router = APIRouter(prefix="/v1/conversions", tags=["conversions"], responses=REFUSALS)
+router = management("/v1/conversions", "conversions")
 
 
 @router.get("", response_model=Listed[Conversion])

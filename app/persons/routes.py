@@ -2,18 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 
 from app import money
 from app.campaigns import changes
 from app.campaigns.changes import Desk
-from app.campaigns.routes import REFUSALS, ChangingDesk, ReadingDesk
+from app.campaigns.routes import ChangingDesk, ReadingDesk, management
 from app.errors import NotFound
 from app.persons import export, finding, keeping, requests
 from app.persons.finding import Found
 from app.persons.schemas import Erasure, Holdings, Kept, PersonName, Retention
 
-router = APIRouter(prefix="/v1", tags=["persons"], responses=REFUSALS)
+router = management("/v1", "persons")
 
 Id = Annotated[int, Path(ge=1, le=money.LARGEST)]
 

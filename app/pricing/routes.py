@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from app import money
 from app.campaigns.fields import Slug
 from app.campaigns.paging import Listed, key_of
-from app.campaigns.routes import REFUSALS, ChangingDesk, ReadingDesk
+from app.campaigns.routes import ChangingDesk, ReadingDesk, management
 from app.pricing import schemas, store
 
-router = APIRouter(prefix="/v1/campaigns/{campaign}/pricing", tags=["pricing"], responses=REFUSALS)
+router = management("/v1/campaigns/{campaign}/pricing", "pricing")
 
 Id = Annotated[int, Path(ge=1, le=money.LARGEST)]
 

@@ -6,14 +6,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from app.campaigns.paging import Listed, key_of
-from app.campaigns.routes import REFUSALS, ChangingDesk, ReadingDesk
+from app.campaigns.routes import ChangingDesk, ReadingDesk, management
 from app.spend import schemas, store
 from app.spend.rows import judged
 
-router = APIRouter(prefix="/v1", tags=["spend"], responses=REFUSALS)
+router = management("/v1", "spend")
 
 NONE_TAKEN: dict[int | str, dict[str, Any]] = {
     422: {"model": schemas.Loaded, "description": "Every row was refused."}

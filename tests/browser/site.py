@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
+from tests.conftest import new_client
+
 #: What a proxy does not pass on.
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 
@@ -29,7 +31,7 @@ class Site:
     asked: list[str] = field(default_factory=list)
     shut: bool = False  # whether nothing can be stored at present
     mute: bool = False  # whether answers are lost on the way
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
+    client: httpx.Client = field(default_factory=lambda: new_client(timeout=30))
 
     def at(self, path: str, host: str = "shop.localhost") -> str:
         return f"http://{host}:{self.port}{path}"

@@ -13,6 +13,7 @@ from fastapi import Request
 from app.main import DOORS, Application, create_app
 from app.prepare import prepare
 from app.settings import Settings
+from tests.conftest import wait_until
 
 
 @pytest.fixture
@@ -53,12 +54,11 @@ async def test_it_says_that_it_is_alive_and_ready(application: Served) -> None:
 
 async def test_it_is_not_ready_while_nothing_can_be_stored_and_names_why(application: Served) -> None:
     app, client, _ = application
-    app.doors.inbox.reserve_bytes = 2**60  # no disk has so much left
-    async with asyncio.timeout(30):
-        while (answer := await client.get("/readyz")).status_code != 503:
-            pass
-    assert answer.json()["status"] == "unavailable"
-    assert "free" in answer.json()["inbox"]
+    app.doors.inbox.limit_bytes = 4  # an empty file is larger
+    await asyncio.to_thread(wait_until, app.doors.inbox.ready)
+    answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+    assert answer.json()["inbox"] == "the inbox holds more than 4 bytes not processed yet"
 
 
 @pytest.mark.parametrize("path", ["/p.gif", "/healthz", "/nowhere", "/c/none", "/v1/workspace"])

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, Row, Table, select
 
 from app import db, tables
 from tests import engines
-from tests.conftest import SCOPES, Clicktrail, wait_until
+from tests.conftest import SCOPES, Clicktrail, new_client, wait_until
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 LANDING = "https://shop.example/sale?from={campaign}&s={sub1}&ad={ad}&p={partner}&m={utm_source}#top"
@@ -61,7 +61,7 @@ class Service:
         """A client with this workspace's key of `scope`; with none, a browser. Close it."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         credential = self.clicktrail.as_(scope) if scope else {}
-        return httpx.Client(
+        return new_client(
             base_url=self.clicktrail.url, headers={"User-Agent": BROWSER, **credential, **named}, timeout=30
         )
 

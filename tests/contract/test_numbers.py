@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.conftest import Clicktrail, wait_until
+from tests.conftest import Clicktrail, new_client, wait_until
 from tests.contract.conftest import BROWSER, error
 
 MODELS = ["first_touch", "last_touch", "last_click", "linear", "position_based", "time_decay"]
@@ -115,7 +115,7 @@ def configure(admin: httpx.Client) -> None:
 
 def happen(running: Clicktrail) -> None:
     """Beta's clicks pass our redirect, a network reports a sale on one, gamma's visitors send beacons."""
-    with httpx.Client(base_url=running.url, headers={"User-Agent": BROWSER}) as browser:
+    with new_client(base_url=running.url, headers={"User-Agent": BROWSER}) as browser:
         clicks = [browser.get("/c/beta").headers["Location"] for _ in range(2)]
         visits = [{"kind": "visit", "campaign": "gamma", "visitor_id": name} for name in ("g1", "g2")]
         told = {"k": running.keys["public"], "events": visits}

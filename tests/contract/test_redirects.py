@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from itertools import product
 from urllib.parse import parse_qs, quote, urlsplit
 
-import httpx
 import pytest
 
 from app import tables
 from app.model import FLAGS, KINDS
+from tests.conftest import new_client
 from tests.contract.conftest import BROWSER, Service
 
 REGISTERED = re.compile(r"https://(shop|offers|cdn\.partner)\.example[/?#][!-\[\]-~]*")  # no space, no "\\"
@@ -185,7 +185,7 @@ def test_only_get_and_head_are_redirected(service: Service) -> None:
 
 def test_a_host_belongs_to_its_workspace(service: Service) -> None:
     admin = {"Authorization": f"Bearer {service.other['admin']}"}
-    with httpx.Client(base_url=service.clicktrail.url, headers=admin) as other:
+    with new_client(base_url=service.clicktrail.url, headers=admin) as other:
         assert other.patch("/v1/workspace", json={"hosts": ["go.second.example"]}).status_code == 200
         made = other.post("/v1/campaigns", json={"slug": "theirs", "landing_url": "https://theirs.example/"})
         assert made.status_code == 201

@@ -74,10 +74,10 @@ class Stage:
 
 
 def refused(service: Service) -> set[str]:
-    """The kinds that /readyz names as refused: all of them when it is not ready."""
+    """The kinds of the load that /readyz names as refused: all of them when it is not ready."""
     with service.client() as client:
         answer = client.get("/readyz")
-    return KINDS if answer.status_code == 503 else set(answer.json().get("refused", ()))
+    return KINDS if answer.status_code == 503 else KINDS & set(answer.json().get("refused", ()))
 
 
 def heard_since(ledger: Ledger, start: float, left: float) -> Stage:

@@ -18,10 +18,10 @@ STEPS = [
     (1.0, "impression"),
     (0.875, "impression open"),
     (0.75, "impression open pageview"),
-    (0.5, "impression open pageview visit"),
-    (0.25, "impression open pageview visit click"),
-    (0.001, "impression open pageview visit click"),
-    (0.0, "impression open pageview visit click lead sale refund status"),
+    (0.5, "impression open pageview visit engagement"),
+    (0.25, "impression open pageview visit engagement click"),
+    (0.001, "impression open pageview visit engagement click"),
+    (0.0, "impression open pageview visit engagement click lead sale refund status"),
 ]
 
 

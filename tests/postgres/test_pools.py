@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from app import db, deps
-from tests.conftest import wait_until
+from tests.conftest import new_client, wait_until
 from tests.faults.processes import Service
 
 pytestmark = pytest.mark.faults
@@ -34,7 +34,7 @@ def held_up(service: Service, table: str) -> Iterator[None]:
 def ask(service: Service) -> tuple[int, float, str]:
     """(status, seconds, Retry-After) of one report."""
     began = time.monotonic()
-    with httpx.Client(base_url=service.url, headers=service.as_("read"), timeout=60) as client:
+    with new_client(base_url=service.url, headers=service.as_("read"), timeout=60) as client:
         answer = client.post("/v1/metrics/query", json=QUERY)
     return answer.status_code, time.monotonic() - began, answer.headers.get("retry-after", "")
 

@@ -60,15 +60,8 @@ def paths(app: Application) -> list[str]:
         below = {path for path in OPERATIONS if path.startswith(prefix)}
         assert below, f"{prefix} is served, and app/collect/openapi.py does not tell of it"
         found |= below
-    return sorted(found | {re.sub(r":\w+\}", "}", path) for path in _framework(app.framework.routes)})
-
-
-def _framework(routes: Sequence[Any]) -> Iterator[str]:
-    for route in routes:
-        if hasattr(route, "original_router"):
-            yield from _framework(route.original_router.routes)
-        else:
-            yield route.path
+    routes: Sequence[Any] = app.framework.routes
+    return sorted(found | {re.sub(r":\w+\}", "}", route.path) for route in routes})
 
 
 def filled(path: str, owner: Tenant) -> str:

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import httpx
 import pytest
 from sqlalchemy import func, select
 
 from app import db, tables
 from tests import engines
-from tests.conftest import Clicktrail, wait_until
+from tests.conftest import Clicktrail, new_client, wait_until
 from tests.security.test_secrets import files, spellings, written
 
 COOKIE = "c0ffee" * 5 + "c0"  # the chance in it, after its birth
@@ -100,7 +99,7 @@ def visit(service: Clicktrail, way: Way) -> None:
     link = {"gclid": p["a platform's click id"], "sub1": p["sub parameter"], **way.parameters}
     agent = {"ip": p["address"], "user_agent": AGENT}
     servers = [{**event, **agent, "id": f"{n}"} for n, event in enumerate(told(way.by_servers))]
-    with httpx.Client(base_url=service.url, headers=shown, timeout=30) as client:
+    with new_client(base_url=service.url, headers=shown, timeout=30) as client:
         assert client.get("/p.gif", params={**pixel, "e": "visit"}).headers["x-clicktrail"] == "accepted"
         assert client.get("/p.gif", params={**pixel, "e": "sale", "v": "x"}).status_code == 200
         assert client.get("/c/spring", params=link).status_code == 302

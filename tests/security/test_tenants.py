@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
+import pytest
+
 from app import tables
 from tests.security import inventory
 from tests.security.inventory import SCOPES
@@ -59,8 +61,10 @@ def test_another_workspaces_things_do_not_exist(fresh_town: Town) -> None:
     assert [fresh_town.belongings(tenant) for tenant in fresh_town.tenants] == before
 
 
-def test_a_service_that_mistakes_one_workspace_for_another_is_found(fresh_town: Town) -> None:
-    let_everybody_in(fresh_town.app.framework, fresh_town.tenants[0].id)
+def test_a_service_that_mistakes_one_workspace_for_another_is_found(
+    fresh_town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_everybody_in(monkeypatch, fresh_town.app.framework, fresh_town.tenants[0].id)
     found = leaks(fresh_town, [("GET", "/v1/conversions/{id}"), ("PATCH", "/v1/campaigns/{slug}")])
     assert "GET /v1/conversions/{id}: read of cedar about birch" in found
     assert "PATCH /v1/campaigns/{slug}: public of maple about birch" in found
