@@ -18,7 +18,7 @@ const LOOK = 10; // s
 
 /** How parameters begin that say which campaign led here: all that the door reads (app/collect/parse.py), and the like. */
 const CAMPAIGN =
-  /^(utm_|(ct|ko)_click|gad_|gcls|\w+clk?id|[gw]braid|li_fat|(rdt_|mc_|vm|s[cs])cid|ScCid|epik|igsh|_kx|dicbo|tblci|cjev|awc|ranS|clickref|zanp|wicked|srsl|obOr|s2s|subid)/;
+  /^(utm_|(ct|ko)_click|gad_|gcls|\w+clk?id|[gw]braid|li_f|(rdt_|mc_|vm|s[cs])cid|ScC|epik|igsh|_kx|dicb|tblc|cjev|awc|ranS|clickr|zanp|wicked|srsl|obOr|s2s|subid)/;
 
 /**
  * @typedef {object} Full what the full script does besides
@@ -233,6 +233,7 @@ export function start(given, door) {
   };
   listen("pagehide", leave);
   listen("visibilitychange", (event) => (hidden() ? leave(event) : see()));
+  listen("prerenderingchange", see);
   listen("pageshow", ({ persisted }) => persisted && view());
   listen("click", declared);
   listen("submit", declared);

@@ -12,7 +12,7 @@ export function boot() {
   const call = (/** @type {any[]} */ ...call) => reason || run(page(), call);
   call.on = 1; // a page that has the script twice is counted once
   /** @type {any} */ (window).ct = call;
-  if (reason) return console.info("[clicktrail] sends nothing:", reason);
+  if (reason) return console.info("[clicktrail]", "sends nothing:", reason);
   full?.begin();
   for (const [call, ...page] of ct?.q || []) run(page, [...call]);
   view();

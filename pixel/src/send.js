@@ -33,7 +33,7 @@ export const resume = () => queued().forEach(push);
 export function push(event) {
   // As it is now, or not at all: what is no JSON must not cost the others of its request.
   const text = JSON.stringify(event);
-  if (!(text?.length < LONGEST)) return log("dropped", event); // by the page, or too large
+  if (!(text?.length < LONGEST)) return log("not sent", event); // by the page, or too large
   // One request for what one task tells, and still before the page can go.
   out.push(JSON.parse(text)) > 1 || queueMicrotask(flush);
 }

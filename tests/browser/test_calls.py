@@ -102,7 +102,7 @@ def test_a_page_may_change_what_is_sent_and_keep_it_back(world: World, visitor: 
     visit, lead = world.kinds(path, "visit", "lead")
     assert (visit["title"], visit["properties"]) == ("changed", {"tag": "version B"})
     assert lead["properties"] == {"tag": "version B"}
-    visitor.hears("[clicktrail] dropped")
+    visitor.hears("[clicktrail] not sent")
 
 
 def test_what_no_event_can_hold_costs_the_page_nothing_and_is_explained(

@@ -164,16 +164,17 @@ def test_a_page_that_is_only_prepared_is_no_view_until_somebody_sees_it(world: W
     go_on = world.site.hang("/go-on")
     flags = [*FLAGS, "--headless=new", f"--user-agent={AGENT}", f"--user-data-dir={tmp_path}"]
     flags.remove("--disable-background-networking")  # to prepare a page is that
-    with subprocess.Popen(
-        [str(shutil.which("chromium")), *flags, world.site.at(first)], stderr=subprocess.DEVNULL
-    ) as process:
-        wait_until(lambda: ran in world.site.asked)
-        world.settle()
-        assert world.stored(path) == []
-        go_on.set()
-        _, _, view = world.kinds(path, "visit", "lead", "pageview")
-        assert view["url"] == world.site.at(path + "/moved")
-        process.terminate()
+    browser = [str(shutil.which("chromium")), *flags, world.site.at(first)]
+    with subprocess.Popen(browser, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: ran in world.site.asked)
+            world.settle()
+            assert world.stored(path) == []
+            go_on.set()
+            _, _, view = world.kinds(path, "visit", "lead", "pageview")
+            assert view["url"] == world.site.at(path + "/moved")
+        finally:
+            process.terminate()
 
 
 def test_a_clock_that_is_hours_wrong_is_corrected(world: World, visitor: Visitor) -> None:
