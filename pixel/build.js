@@ -21,10 +21,12 @@ for (const { entry, file, format } of BUILT) {
     bundle: true,
     write: false,
     target: "es2021",
-    format,
+    format: "esm",
+    minifySyntax: true,
     logLevel: "error",
   });
-  const { code } = await minify(outputFiles[0].text, {
+  const [{ text }] = outputFiles;
+  const { code } = await minify(format == "iife" ? `(()=>{${text}})()` : text, {
     ecma: 2020,
     module: format == "esm",
     toplevel: true,

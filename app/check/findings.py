@@ -90,6 +90,12 @@ CHECKS: dict[str, Check] = {
         "The script tag has type={kind}: browsers run it only once something changes that.",
         "If no consent tool is meant to do so, take the type away.",
     ),
+    "snippet_core": Check(
+        "warn",
+        "snippet",
+        "{what} is for the full script, and the script tag names the core: it has no effect.",
+        "Name the full script (docs/tag.md): c.full.js instead of c.js.",
+    ),
     "snippet_elsewhere": Check(
         "bad",
         "snippet",

@@ -41,6 +41,9 @@ LOADERS = (
 _SET = re.compile(r'\.setAttribute\("(data-[a-z-]{1,40})","([^"]{0,200})"\)')
 _SOURCE = re.compile(r'\.src="([^"]{1,400})"')
 
+#: Attributes that the core does not heed (docs/tag.md).
+OF_THE_FULL_SCRIPT = {"data-domains", "data-before-send", "data-link-domains", "data-affiliate"}
+
 #: Types of a script element that browsers run.
 RUN = ("", "module", "text/javascript", "application/javascript", "text/ecmascript", "application/ecmascript")
 
@@ -180,7 +183,10 @@ def _told(one: Snippet, page_url: str, known: Known) -> Iterator[Finding]:
     """What the tag's own attributes keep it from."""
     host = urlsplit(page_url).hostname or ""
     domains = one.told.get("data-domains", "")
-    if domains and host not in re.split(r"[\s,]+", domains):
+    if ".full." not in one.url:
+        for name in OF_THE_FULL_SCRIPT & one.told.keys():
+            yield finding("snippet_core", what=name)
+    elif domains and host not in re.split(r"[\s,]+", domains):
         yield finding("snippet_elsewhere", host=host)
     if one.told.get("data-consent") == "denied":
         yield finding("snippet_waits")

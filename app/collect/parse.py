@@ -39,7 +39,7 @@ FIELDS: dict[str, Field] = {
     "placement": Field(fields.text(400)),
     "keyword": Field(fields.text(400)),
     "click_id": Field(fields.text(200)),
-    "click_ids": Field(fields.strings(most=20, each=fields.text(1000))),
+    "click_ids": Field(fields.strings(most=20, each=fields.of_link(1000))),
     "visitor_id": Field(fields.text(200)),
     "user_id": Field(fields.text(200)),
     "email": Field(fields.email),
@@ -82,7 +82,7 @@ MONEY = frozenset(("value", "tax", "shipping", "cost_of_goods", "payout"))
 CLICK_IDS = frozenset(
     "gclid gclsrc dclid gbraid wbraid fbclid msclkid ttclid twclid li_fat_id rdt_cid epik sccid ScCid qclid "
     "irclid igshid _kx mc_cid yclid ymclid vmcid dicbo tblci cjevent awc ranSiteID clickref sscid zanpid "
-    "wickedid".split()
+    "wickedid gad_source gad_campaignid srsltid ko_click_id obOrigUrl s2s subid".split()
 )
 
 
@@ -234,7 +234,7 @@ def _put_link(found: dict[str, Any], query: str) -> None:
             if tags:
                 found["utm"] = fields.utm(tags)
         if "click_ids" not in found:
-            ids = {k: v for k, v in named.items() if k in CLICK_IDS}
+            ids = {k: v[:1000] for k, v in named.items() if k in CLICK_IDS}
             if ids:
                 found["click_ids"] = FIELDS["click_ids"].read(ids)
         if "click_id" not in found and "ct_click" in named:

@@ -49,13 +49,19 @@ CHANNELS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
     )
 )  # fmt: skip
 
-#: Channel by a foreign click id, where no medium says better.
+#: Channel by a foreign click id, where the link names no medium. Of several the first here counts.
 CLICK_CHANNELS: dict[str, str] = {
     "gclid": "paid_search", "gbraid": "paid_search", "wbraid": "paid_search", "msclkid": "paid_search",
     "dclid": "display", "fbclid": "paid_social", "ttclid": "paid_social", "twclid": "paid_social",
     "li_fat_id": "paid_social", "rdt_cid": "paid_social", "epik": "paid_social", "sccid": "paid_social",
-    "irclid": "affiliate", "cjevent": "affiliate", "awc": "affiliate",
+    "irclid": "affiliate", "cjevent": "affiliate", "awc": "affiliate", "gad_source": "paid_search",
 }  # fmt: skip
+
+#: What platforms add to links besides ids of a click: the campaign, the mailing, who was written to, what was
+#: shared. Many clicks have the same.
+OF_MANY_CLICKS = frozenset(
+    "gclsrc gad_source gad_campaignid srsltid mc_cid _kx igshid wickedid obOrigUrl s2s subid".split()
+)
 
 
 @lru_cache(maxsize=5_000)
@@ -88,14 +94,19 @@ def origin(utm_source: str, utm_medium: str, referrer_host: str) -> tuple[str, s
 
 
 @lru_cache(maxsize=10_000)
-def channel(source: str, medium: str, click_kinds: tuple[str, ...]) -> str:
-    """The channel slug of an origin; "" when nothing says."""
+def channel(source: str, medium: str, click_kinds: tuple[str, ...], *, told: bool) -> str:
+    """The channel slug of an origin; "" when nothing says.
+
+    `told`: the link names the medium. One that the page before suggests knows less than a foreign click id:
+    ads on a search page would be its organic results.
+    """
+    of_click = next((slug for kind, slug in CLICK_CHANNELS.items() if kind in click_kinds), "")
     plain_medium, plain_source = medium.strip().lower(), source.strip().lower()
-    if plain_medium:
+    if plain_medium and (told or not of_click):
         for slug, medium_fits, source_fits in CHANNELS:
             if medium_fits.search(plain_medium) and source_fits.search(plain_source):
                 return slug
-    return next((CLICK_CHANNELS[kind] for kind in click_kinds if kind in CLICK_CHANNELS), "")
+    return of_click
 
 
 def dedupe_key(workspace: int, id_: str) -> bytes:
@@ -135,11 +146,11 @@ def content_digest(event: Event) -> int:
 
 
 def landing_key(workspace: int, event: Event, visitor: int, campaign: str) -> int:
-    """What makes landings one click: a foreign click id, else visitor, campaign and UTC half-hour.
+    """What makes landings one click: a foreign id of it, else visitor, campaign and UTC half-hour.
 
     Without either (consent denied) nothing tells two landings apart or together: each is its own.
     """
-    for kind in sorted(event.click_ids):
+    for kind in sorted(event.click_ids.keys() - OF_MANY_CLICKS):
         return number(workspace, "landing", kind, event.click_ids[kind])
     if not visitor:
         return number(workspace, "landing", event.no)

@@ -225,7 +225,8 @@ def put_origin(item: Item, known: Known) -> None:
     if not item.campaign and event.kind in TRAFFIC and (named or event.click_ids):
         item.campaign = _campaign_of(item, view, named)
     if not item.channel and slug_key(item.campaign) not in view.campaigns:
-        item.channel = rules.channel(item.source, item.medium, tuple(event.click_ids))
+        kinds, told = tuple(event.click_ids), bool(utm.get("medium"))
+        item.channel = rules.channel(item.source, item.medium, kinds, told=told)
     if event.kind != "visit":
         return
     if referrer and rules.is_payment_host(referrer, view.ignored_referrers):

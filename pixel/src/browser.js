@@ -9,6 +9,9 @@
 /** Whether an option is set: by an attribute without a value, or by true. @param {any} value */
 export const on = (value) => `${value ?? false}` != "false";
 
+/** Words with commas or spaces between them. @param {any} words @returns {string[]} */
+export const list = (words) => (words ? `${words}`.split(/[\s,]+/).filter(Boolean) : []);
+
 /** Before the page's own listeners, which may stop an event. @type {(type: string, act: (event: any) => void) => void} */
 export const listen = (type, act) => window.addEventListener(type, act, true);
 
@@ -16,7 +19,7 @@ export const listen = (type, act) => window.addEventListener(type, act, true);
 export const page = () => [location.href, document.referrer, document.title, Date.now()];
 
 /** Nobody sees the page: it lies behind another, or is only being prepared. */
-export const hidden = () => document.visibilityState == "hidden";
+export const hidden = () => document.hidden;
 
 /** 96 random bits. */
 export const random = () => crypto.getRandomValues(new Uint32Array(3)).join("-");
@@ -25,7 +28,9 @@ export const random = () => crypto.getRandomValues(new Uint32Array(3)).join("-")
 export let options;
 
 /** @param {Options} given */
-export const configure = (given) => (options = given);
+export function configure(given) {
+  options = given;
+}
 
 /** @param {...any} told */
 export const log = (...told) => on(options.debug) && console.info("[clicktrail]", ...told);

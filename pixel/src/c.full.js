@@ -1,7 +1,6 @@
-/** c.full.js: the core, with consent managers and links that lead to other sites. */
-import { arrive, links } from "./links.js";
-import { managers } from "./managers.js";
+/** c.full.js: the core, with consent managers, links that lead to other sites, and what the page judges itself. */
+import { prepare } from "./full.js";
 import { boot } from "./script.js";
 
-arrive();
-boot([managers, links]);
+prepare();
+boot();

@@ -5,9 +5,9 @@
  * in once there is a second page, 10 seconds of looking, or a scroll. What a call means (a kind, a goal, a property)
  * is the door's to know, as is what a landing address says of a campaign.
  */
-import { attempt, configure, hidden, listen, log, on, options, page, random } from "./browser.js";
-import { flush, open, push } from "./send.js";
-import { close, closed, forget, recall, remember, visitor } from "./store.js";
+import { attempt, configure, hidden, listen, on, options, page, random } from "./browser.js";
+import { flush, open, push, resume } from "./send.js";
+import { close, closed, forget, gone, recall, remember, visitor } from "./store.js";
 
 /** @typedef {import("./browser.js").Page} Page */
 /** @typedef {import("./browser.js").Event} Event */
@@ -16,9 +16,24 @@ import { close, closed, forget, recall, remember, visitor } from "./store.js";
 const SILENCE = 18e5; // ms
 const LOOK = 10; // s
 
-/** What in an address says which campaign led to it: all that the door reads (app/collect/parse.py), and its like. */
+/** How parameters begin that say which campaign led here: all that the door reads (app/collect/parse.py), and the like. */
 const CAMPAIGN =
-  /^(utm_.*|ct_click|\w+clk?id|gclsrc|[gw]braid|li_fat_id|(rdt_|mc_|vm|sc?|ss)cid|ScCid|epik|igshid|_kx|dicbo|tblci|cjevent|awc|ranSiteID|clickref|zanpid|wickedid)$/;
+  /^(utm_|(ct|ko)_click|gad_|gcls|\w+clk?id|[gw]braid|li_f|(rdt_|mc_|vm|s[cs])cid|ScC|epik|igsh|_kx|dicb|tblc|cjev|awc|ranS|clickr|zanp|wicked|srsl|obOr|s2s|subid)/;
+
+/**
+ * @typedef {object} Full what the full script does besides
+ * @property {() => string | undefined} guard why nothing is told from here
+ * @property {(event: Event, name: string) => Event | undefined} judge what the page makes of an event
+ * @property {(said: Record<string, any>) => void} heard what the page itself says of consent
+ * @property {() => void} begin once it is clear that anything is sent
+ */
+/** @type {Full | undefined} */
+export let full;
+
+/** @param {Full} given */
+export function extend(given) {
+  full = given;
+}
 
 /** @type {Record<string, any>} */
 export let choice = {}; // the visitor's, by Google's names; events carry it
@@ -29,58 +44,68 @@ let waiting = []; // the calls of that time
 let addresses = {}; // for the next event: hashed at the door, stored nowhere
 let look = 0; // seconds of looking that make an engagement; 0: nothing to find out
 let unseen = false; // the page has a view to come
+let led = ""; // the campaign of this page, whatever of it may be told
 
 export const denied = () => choice.analytics_storage == "denied";
 
-/** An address as it is told, and what of its query says which campaign led to it. @param {string} address */
+/** Whether a parameter of a campaign may be told, and kept. @param {string} one */
+const allowed = (one) => (denied() ? /^utm_/ : choice.ad_storage == "denied" ? /^(utm|ct)_/ : /./).test(one);
+
+/** Some parameters of a query, as they stand there. @param {string | undefined} query @param {(one: string) => any} which */
+const pick = (query = "", which) => query.split("&").filter(which).join("&");
+
+/** An address as it is told, what of its query says which campaign led to it, and the address as the site would have it
+ * told, whatever the visitor allows. @param {string} address */
 function read(address) {
   const url = new URL(address);
-  const campaign = new URLSearchParams();
-  const allowed = denied() ? /^utm_/ : choice.ad_storage == "denied" ? /^(utm_|ct_)/ : CAMPAIGN;
-  for (const [name, value] of [...url.searchParams])
-    if (CAMPAIGN.test(name))
-      if (allowed.test(name)) campaign.append(name, value);
-      else url.searchParams.delete(name);
+  const query = url.search.slice(1);
   if (on(options.excludeHash ?? 1)) url.hash = "";
-  if (on(options.excludeSearch) || denied()) url.search = "";
-  return [url.href, campaign + ""];
+  if (on(options.excludeSearch)) url.search = "";
+  const { href } = url;
+  url.search = denied() ? "" : pick(url.search.slice(1), (one) => allowed(one) || !CAMPAIGN.test(one));
+  return [url.href, pick(query, (one) => CAMPAIGN.test(one)), href];
 }
 
-/** Record what is told, and the visit that it starts. @param {Page} page @param {Event} [said]
- * @param {boolean} [engaged] somebody looks at the page, and nothing else */
-function record([address, referrer, title, at], said, engaged) {
+/** Record what is told, and the visit that it starts; an engagement starts none, and is told once.
+ * @param {Page} page @param {Event} [said] */
+function record([address, referrer, title, at], said) {
   const visitor_id = visitor();
   const [url, campaign] = read(address);
   const state = recall();
   let visit = state.s || {};
+  visit.c = pick(visit.c, allowed);
+  const landing = pick(campaign, allowed);
   const fresh =
-    !(at - visit.t < SILENCE) || (campaign && campaign != visit.c) || (visitor_id && visitor_id != visit.v);
+    !(at - visit.t < SILENCE) ||
+    (landing && campaign != led && landing != visit.c) ||
+    (visitor_id && visitor_id != visit.v);
+  const engaged = said?.event == "engagement";
   if (engaged && (fresh || visit.e)) return;
+  led = campaign || led;
 
   const tell = (/** @type {Event} */ said) => {
-    /** @type {Event} */
-    let event = {
-      ...{ id: random(), occurred_at: at, url, referrer, landing: visit.c, consent: choice, tag: options.tag },
+    const event = {
+      ...{ id: random(), occurred_at: at, url, landing: visit.c, consent: choice, tag: options.tag },
+      ...{ referrer: referrer && read(referrer)[0] },
       ...(denied() ? {} : { title, visitor_id, user_id: state.u, ...addresses }),
       ...said,
     };
     addresses = {};
-    const { beforeSend } = options;
-    const judge = /** @type {any} */ (window)[beforeSend] || beforeSend;
-    if (judge && !(event = judge(said.event, event))) log("dropped", said);
-    else push(event);
+    // What the page cannot judge, or no text can hold, costs itself alone: the visit goes on.
+    attempt(() => push(full ? full.judge(event, said.event) : event));
   };
 
   if (fresh) {
     // Where nothing is kept, a page of this site that led here is all that tells of an earlier one.
-    visit = { i: random(), c: campaign, v: visitor_id, n: 0, e: closed && referrer.startsWith(location.origin) };
-    if (!visit.e) {
-      tell({ event: "visit", id: visit.i, engaged: false });
-      look = LOOK;
-    }
+    visit = { i: random(), v: visitor_id, n: 0, e: closed && referrer.startsWith(location.origin + "/") };
+  }
+  visit.c = landing || visit.c;
+  if (fresh && !visit.e) {
+    tell({ event: "visit", id: visit.i, engaged: false });
+    look = LOOK;
   }
   visit.t = at;
-  if (said) tell(said);
+  if (said && !engaged) tell(said);
   if (!visit.e && (engaged || (said?.event == "pageview" && visit.n++))) {
     tell({ event: "engagement", id: visit.i + ".e", visit_id: visit.i });
     visit.e = true;
@@ -91,7 +116,7 @@ function record([address, referrer, title, at], said, engaged) {
 /** Somebody looks, or scrolls. */
 function engage() {
   look = 0;
-  record(page(), undefined, true);
+  run(page(), ["engagement"]);
 }
 
 /** Google's consent mode: `default` before the visitor has chosen, `update` when they have. Until then calls wait
@@ -99,8 +124,10 @@ function engage() {
 export function choose(mode, { wait_for_update, ...said } = {}) {
   const nameless = denied() && !held;
   choice = { ...choice, ...said, gpc: /** @type {any} */ (navigator).globalPrivacyControl };
+  const shut = closed;
   close(denied() || on(options.cookieless));
   held = mode == "default" && denied();
+  if (shut) queueMicrotask(resume); // when all has been said, by consent managers too
   if (!held) {
     if (closed) forget();
     release();
@@ -108,26 +135,34 @@ export function choose(mode, { wait_for_update, ...said } = {}) {
   } else if (wait_for_update) setTimeout(release, wait_for_update);
 }
 
+/** A no on another page of the site is one here. */
+const heed = () => gone() && choose("update", { analytics_storage: "denied" });
+
 /** The visitor has chosen, or goes without. */
 function release() {
   held = false;
   for (const [page, call] of waiting.splice(0)) run(page, call);
 }
 
-/** A call of ct(). @param {Page} page @param {any[]} call */
-export function run(page, call) {
-  const [name, given, more] = call;
-  if (name == "consent") choose(given, more);
-  else if (held) waiting.push([page, call]);
-  else if (name == "user") {
-    addresses = more || {};
-    remember({ ...recall(), u: given || undefined });
-  } else record(page, { ...given, event: name });
-}
+/** A call of ct(): one that fails costs neither the page nor the others anything.
+ * @param {Page} page @param {any[]} call */
+export const run = (page, call) =>
+  attempt(() => {
+    const [name, given, more] = call;
+    heed();
+    if (name == "consent") {
+      full?.heard(more);
+      choose(given, more);
+    } else if (held || /** @type {any} */ (document).prerendering) waiting.push([page, call]);
+    else if (name == "user") {
+      addresses = more;
+      remember({ ...recall(), u: given });
+    } else record(page, { ...given, event: name });
+  });
 
 /** Page views of pages that change without loading. Returns what ends the wait for a title. */
 function follow() {
-  let [seen] = read(location.href);
+  let [, , seen] = read(location.href);
   /** @type {Page | undefined} */
   let next;
   let timer = 0;
@@ -139,19 +174,20 @@ function follow() {
     next = undefined;
   };
   const moved = () => {
-    const [url] = read(location.href);
-    if (url == seen) return;
+    const before = seen;
+    [, , seen] = read(location.href);
+    // A view to come is one of the address that it finds.
+    if (seen == before || unseen || !on(options.autoTrack ?? 1)) return;
     settle();
     next = page();
-    next[1] = seen;
-    seen = url;
+    next[1] = before;
     timer = setTimeout(settle, 200); // the title follows the address
   };
   for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
     const original = history[name];
     history[name] = function (...given) {
       original.apply(this, given);
-      attempt(moved);
+      moved();
     };
   }
   listen("popstate", moved);
@@ -172,10 +208,11 @@ function declared({ target, type }) {
 function guarded() {
   const host = location.hostname;
   if (on(options.doNotTrack) && navigator.doNotTrack == "1") return "do not track";
-  if (options.domains && !options.domains.split(/[\s,]+/).includes(host)) return "data-domains";
+  const reason = full?.guard();
+  if (reason) return reason;
   if (on(options.debug)) return;
   if (navigator.webdriver) return "automation";
-  if (/(^|\.)localhost$|^127\.|^\[::1]|^$/.test(host)) return "localhost";
+  if (/^$|^127\.|^\[::1]|\blocalhost$/.test(host)) return "localhost";
 }
 
 /** Begin, once. @param {Options} given @param {string} door where events go
@@ -186,19 +223,21 @@ export function start(given, door) {
   const reason = guarded();
   if (reason) return reason;
   const { consent } = options;
-  choose("default", consent && { analytics_storage: consent, ad_storage: consent });
+  choose("default", { analytics_storage: consent, ad_storage: consent });
   const settle = follow();
-  const leave = () => {
+  const leave = (/** @type {any} */ { type }) => {
+    heed();
     settle();
     release();
-    flush(true);
+    flush(type);
   };
   listen("pagehide", leave);
-  listen("visibilitychange", () => (hidden() ? leave() : see()));
+  listen("visibilitychange", (event) => (hidden() ? leave(event) : see()));
+  listen("prerenderingchange", see);
   listen("pageshow", ({ persisted }) => persisted && view());
   listen("click", declared);
   listen("submit", declared);
-  listen("scroll", () => look && document.readyState == "complete" && engage());
+  listen("scroll", ({ target }) => look && target == document && document.readyState == "complete" && engage());
   setInterval(() => look && !hidden() && !--look && engage(), 1e3);
 }
 
@@ -209,6 +248,7 @@ export function view() {
 }
 
 function see() {
+  held || release(); // what was said while the page was prepared
   if (unseen && !hidden()) {
     unseen = false;
     run(page(), ["pageview"]);

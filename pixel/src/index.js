@@ -1,9 +1,7 @@
 /** The module: init() is the script's tag, track(), consent() and user() are its calls. Importing it does nothing. */
-import { attempt, page } from "./browser.js";
-import { run, start, view } from "./core.js";
-import { arrive, links } from "./links.js";
-import { managers } from "./managers.js";
-import { resume } from "./send.js";
+import { page } from "./browser.js";
+import { full, run, start, view } from "./core.js";
+import { prepare } from "./full.js";
 
 /** @type {[import("./browser.js").Page, any[]][]} */
 const early = []; // calls before init()
@@ -14,7 +12,7 @@ let reason;
 /** @param {any[]} words */
 function call(...words) {
   if (typeof window == "undefined" || reason) return;
-  if (begun) attempt(() => run(page(), words));
+  if (begun) run(page(), words);
   else early.push([page(), words]);
 }
 
@@ -24,13 +22,11 @@ export function init({ collectPath = "/collect", ...options }) {
   if (typeof window == "undefined" || begun) return reason;
   if (!options.site || !options.hostUrl) throw new Error("Clicktrail: init() needs site (ct_pub_...) and hostUrl");
   begun = true;
-  arrive();
+  prepare();
   reason = start(options, options.hostUrl.replace(/\/$/, "") + collectPath);
   if (reason) return reason;
-  managers();
-  links();
+  full?.begin();
   for (const [page, words] of early.splice(0)) run(page, words);
-  resume();
   view();
 }
 

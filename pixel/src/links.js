@@ -2,7 +2,7 @@
  * Links and forms that lead elsewhere. To other sites of ours the visitor's id goes along, for two minutes; to
  * affiliates go the parameters that the page names. A link is changed for its click alone.
  */
-import { attempt, listen, options, page } from "./browser.js";
+import { attempt, list, listen, options, page } from "./browser.js";
 import { choice, run } from "./core.js";
 import { offer, recall, visitor } from "./store.js";
 
@@ -51,8 +51,6 @@ function extended(address, parameters) {
 /** Whether a host, with its port or without, is on a list, or below one that is.
  * @param {URL} url @param {string} name */
 const within = (url, name) => url.host == name || url.hostname == name || url.hostname.endsWith("." + name);
-
-const list = (/** @type {any} */ words) => (words ? `${words}`.split(/[\s,]+/).filter(Boolean) : []);
 
 /** Watch what is clicked and submitted; accept what came along. */
 export function links() {

@@ -9,8 +9,8 @@ import { queue, queued, unqueue } from "./store.js";
 /** @typedef {import("./browser.js").Event} Event */
 
 const MOST = 50; // events of a request
-const LARGEST = 6e4; // bytes of a request: browsers let 64 KiB be under way when a page goes, headers included
-const LONGEST = 19e3; // characters of an event, of at most three bytes: one always fits
+const LARGEST = 2e4; // characters of a request, of at most three bytes: browsers let 64 KiB be under way when a page goes
+const LONGEST = 19e3; // characters of an event: one always fits
 const KEPT = 100; // events
 
 let door = "";
@@ -19,7 +19,6 @@ let out = []; // not sent
 /** @type {Set<Event>} */
 const flying = new Set(); // sent, and not answered
 let failures = 0;
-let timer = 0;
 
 /** @param {string} to */
 export function open(to) {
@@ -27,36 +26,36 @@ export function open(to) {
   listen("online", () => flush());
 }
 
-/** Take up what earlier pages could not send. */
+/** Take up what earlier pages could not send, once that may be read. */
 export const resume = () => queued().forEach(push);
 
-/** @param {Event} event */
+/** @param {Event | undefined} event */
 export function push(event) {
   // As it is now, or not at all: what is no JSON must not cost the others of its request.
   const text = JSON.stringify(event);
-  if (text.length > LONGEST) return log("too large", event);
+  if (!(text?.length < LONGEST)) return log("not sent", event); // by the page, or too large
   // One request for what one task tells, and still before the page can go.
   out.push(JSON.parse(text)) > 1 || queueMicrotask(flush);
 }
 
 /** Send what is not under way: as much as one request holds, and the rest when that has arrived.
- * @param {boolean} [leaving] the page goes: nobody will wait for an answer */
+ * @param {string} [leaving] the page is hidden, or (`pagehide`) goes, and nobody will wait for an answer */
 export function flush(leaving) {
-  clearTimeout(timer);
   const batch = out.splice(0, MOST);
   let body;
-  const cookieless = on(options.cookieless);
-  do body = JSON.stringify({ k: options.site, events: batch, context: { sent_at: Date.now(), cookieless } });
-  while (new Blob([body]).size > LARGEST && out.unshift(...batch.splice(batch.length >> 1)));
+  const context = () => ({ sent_at: Date.now(), cookieless: on(options.cookieless) });
+  do body = JSON.stringify({ k: options.site, events: batch, context: context() });
+  while (body.length > LARGEST && out.unshift(...batch.splice(batch.length >> 1)));
   if (batch[0]) post(batch, body, leaving);
-  if (leaving) keep();
+  if (leaving) out[0] ? flush(leaving) : keep();
 }
 
-/** @param {Event[]} batch @param {string} body @param {boolean} [leaving] */
+/** @param {Event[]} batch @param {string} body @param {string} [leaving] */
 function post(batch, body, leaving) {
-  log("send", batch);
+  log(batch);
   batch.forEach((event) => flying.add(event));
-  if (leaving && navigator.onLine && navigator.sendBeacon(door, body)) return drop(batch, true);
+  // Whether that arrives nobody will know: the batch stays under way, and the next page sends it again.
+  if (leaving == "pagehide" && navigator.sendBeacon(door, body)) return;
   fetch(door, {
     method: "POST",
     body,
@@ -66,30 +65,25 @@ function post(batch, body, leaving) {
     credentials: options.fetchCredentials || "include",
   })
     .then(async (answer) => {
-      if (answer.status == 429 || answer.status > 499) throw answer.status;
+      if (answer.status > 428) throw answer.status; // too many requests, or no room
       // To its end: until then browsers count this request among what may be under way.
-      log("answer", await answer.text());
+      log(await answer.text());
       failures = 0;
-      drop(batch);
+      land(batch);
+      unqueue(batch);
+      flush();
     })
     .catch((error) => {
       log("not sent", error);
       land(batch);
       out.push(...batch);
       keep();
-      timer = setTimeout(flush, 5e3 << Math.min(failures++, 6));
+      setTimeout(flush, 5e3 * ++failures);
     });
 }
 
 /** @param {Event[]} batch */
 const land = (batch) => batch.forEach((event) => flying.delete(event));
-
-/** The door has these, and may have more. @param {Event[]} batch @param {boolean} [leaving] */
-function drop(batch, leaving) {
-  land(batch);
-  unqueue(batch);
-  flush(leaving);
-}
 
 /** Keep what has not arrived, without addresses: those are never stored. */
 function keep() {

@@ -95,12 +95,14 @@ def test_a_page_may_change_what_is_sent_and_keep_it_back(world: World, visitor: 
         if (name == "pageview") return null;
         return {...event, title: "changed"};
     }</script>"""
-    path = world.page(judge + world.tag('data-debug data-before-send="judge" data-tag="version B"'))
+    path = world.page(
+        judge + world.tag('data-debug data-before-send="judge" data-tag="version B"', name="c.full.js")
+    )
     visitor.open(path).evaluate("ct('lead')")
     visit, lead = world.kinds(path, "visit", "lead")
     assert (visit["title"], visit["properties"]) == ("changed", {"tag": "version B"})
     assert lead["properties"] == {"tag": "version B"}
-    visitor.hears("[clicktrail] dropped")
+    visitor.hears("[clicktrail] not sent")
 
 
 def test_what_no_event_can_hold_costs_the_page_nothing_and_is_explained(
@@ -127,7 +129,7 @@ def test_what_no_event_can_hold_costs_the_page_nothing_and_is_explained(
 def test_nothing_is_sent_from_where_nothing_should_be_and_the_console_says_why(
     world: World, visitor: Visitor, attributes: str, reason: str
 ) -> None:
-    path = world.page(world.tag(attributes))
+    path = world.page(world.tag(attributes, name="c.full.js"))
     page = visitor.open(path)
     page.evaluate("ct('lead')")
     visitor.hears(f"[clicktrail] sends nothing: {reason}")
@@ -140,3 +142,30 @@ def test_one_page_view_by_hand_where_the_site_wants_no_other(world: World, visit
     path = world.page(world.tag('data-debug data-auto-track="false"'))
     visitor.open(path).evaluate("ct('pageview')")
     world.kinds(path, "visit", "pageview")
+
+
+def test_a_call_that_fails_costs_the_others_nothing(world: World, visitor: Visitor) -> None:
+    calls = "ct('lead', {n: 10n}); ct('consent', 'default', null); ct('lead', {lead_id: 'fine'})"
+    path = world.page(f"{world.snippets()['stub']}<script>{calls}</script>{world.tag()}")
+    visitor.open(path)
+    assert world.kinds(path, "visit", "lead", "pageview")[1]["lead_id"] == "fine"
+    assert not [line for line in visitor.said if line.startswith("error")]
+
+
+def test_a_judge_and_a_manager_that_fail_cost_the_page_nothing(world: World, visitor: Visitor) -> None:
+    head = """<script>
+        function judge(name, event) { if (name == "pageview") throw new Error("no"); return event; }
+        window.__tcfapi = () => { throw new Error("no") };
+    </script>"""
+    path = world.page(head + world.tag('data-debug data-before-send="judge"', name="c.full.js"))
+    page = visitor.open(path)
+    page.evaluate("ct('consent', 'update', {analytics_storage: 'granted'}); ct('lead')")
+    world.kinds(path, "visit", "lead")
+    assert not [line for line in visitor.said if line.startswith("error")]
+
+
+def test_a_frame_without_cookies_or_storage_is_measured(world: World, visitor: Visitor) -> None:
+    framed = world.page(world.tag())
+    visitor.open(world.page("", f"<iframe sandbox=allow-scripts src='{framed}'></iframe>"))
+    world.kinds(framed, "visit", "pageview")
+    assert not [line for line in visitor.said if line.startswith("error")]

@@ -116,6 +116,6 @@ def test_the_tag_knows_every_click_id_that_the_door_reads() -> None:
     source = (PIXEL / "src/core.js").read_text()
     (pattern,) = re.findall(r"const CAMPAIGN =\s+/(.*)/;", source)
     for name in (*CLICK_IDS, "utm_source", "utm_anything", "ct_click"):
-        assert re.fullmatch(pattern.strip("^$"), name), name
+        assert re.match(pattern, name), name
     for name in ("id", "cid", "productcid", "pcid", "q", "utmx", "colour", "clid", "_ct"):
-        assert not re.fullmatch(pattern.strip("^$"), name), name
+        assert not re.match(pattern, name), name

@@ -126,3 +126,36 @@ def test_a_browser_without_storage_is_measured_all_the_same(world: World, visito
     visitor.open(path).evaluate("ct('lead')")
     world.kinds(path, "visit", "pageview", "lead")
     assert not [line for line in visitor.said if line.startswith("error")]
+
+
+#: As if another tab came to the front.
+HIDE = """() => {
+    Object.defineProperty(document, "hidden", {value: true});
+    Object.defineProperty(document, "visibilityState", {value: "hidden"});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_what_fails_while_nobody_looks_or_the_page_goes_is_kept_until_the_door_has_it(
+    world: World, visitor: Visitor
+) -> None:
+    path = world.page(world.tag())
+    world.site.shut = True
+    page = visitor.open(path)
+    wait_until(lambda: "ct_q." in repr(visitor.storage()))
+    with page.expect_response("**/t/collect"):
+        page.evaluate(HIDE)
+    page.evaluate("ct('lead', {lead_id: 'hidden'})")
+    wait_until(lambda: "hidden" in repr(visitor.storage()))
+    visitor.open(world.page("", "elsewhere"))
+    world.site.shut = False
+    assert sum(name.startswith("ct_q.") for name in visitor.storage()) == 3
+    visitor.open(world.page(world.tag()))
+    world.kinds(path, "visit", "pageview", "lead")
+    wait_until(lambda: set(visitor.storage()) == {"ct"})
+
+
+def test_where_to_send_may_end_in_a_slash(world: World, visitor: Visitor) -> None:
+    path = world.page(world.tag('data-debug data-host-url="/t/"'))
+    visitor.open(path)
+    world.kinds(path, "visit", "pageview")

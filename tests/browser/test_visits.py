@@ -152,8 +152,9 @@ def test_a_page_that_is_only_prepared_is_no_view_until_somebody_sees_it(world: W
     ran = "/ran-when-prepared"
     path = world.page(
         world.tag()
-        + "<script>addEventListener('DOMContentLoaded',"
-        + f" () => document.prerendering && fetch('{ran}'))</script>"
+        + "<script>addEventListener('DOMContentLoaded', () => {"
+        + " ct('lead'); history.replaceState({}, '', location.pathname + '/moved');"
+        + f" document.prerendering && setTimeout(() => fetch('{ran}'), 300); }})</script>"
     )
     rules = json.dumps({"prerender": [{"source": "list", "urls": [path]}]})
     first = world.page(
@@ -163,15 +164,17 @@ def test_a_page_that_is_only_prepared_is_no_view_until_somebody_sees_it(world: W
     go_on = world.site.hang("/go-on")
     flags = [*FLAGS, "--headless=new", f"--user-agent={AGENT}", f"--user-data-dir={tmp_path}"]
     flags.remove("--disable-background-networking")  # to prepare a page is that
-    with subprocess.Popen(
-        [str(shutil.which("chromium")), *flags, world.site.at(first)], stderr=subprocess.DEVNULL
-    ) as process:
-        wait_until(lambda: ran in world.site.asked)
-        world.settle()
-        assert world.stored(path) == []
-        go_on.set()
-        world.kinds(path, "visit", "pageview")
-        process.terminate()
+    browser = [str(shutil.which("chromium")), *flags, world.site.at(first)]
+    with subprocess.Popen(browser, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: ran in world.site.asked)
+            world.settle()
+            assert world.stored(path) == []
+            go_on.set()
+            _, _, view = world.kinds(path, "visit", "lead", "pageview")
+            assert view["url"] == world.site.at(path + "/moved")
+        finally:
+            process.terminate()
 
 
 def test_a_clock_that_is_hours_wrong_is_corrected(world: World, visitor: Visitor) -> None:
@@ -199,3 +202,37 @@ def test_one_visitor_on_all_names_of_a_site_and_another_in_another_browser(
     assert one.cookies()["ct_vid"]["value"] == cookie
     other.open(path)
     assert other.cookies()["ct_vid"]["value"] != cookie
+
+
+def test_a_page_that_changes_is_not_viewed_where_the_site_tells_of_views_itself(
+    world: World, visitor: Visitor
+) -> None:
+    visitor.context.clock.install()
+    path = world.page(world.tag('data-debug data-auto-track="false"'))
+    page = visitor.open(path)
+    page.evaluate("history.pushState({}, '', location.pathname + '/two')")
+    page.clock.run_for(1_000)
+    page.evaluate("ct('lead')")
+    world.kinds(path, "visit", "lead")
+
+
+def test_an_address_that_stays_is_no_new_page_when_the_visitors_choice_changes(
+    world: World, visitor: Visitor
+) -> None:
+    visitor.context.clock.install()
+    path = world.page(world.tag())
+    page = visitor.open(path + "?colour=red")
+    page.evaluate("ct('consent', 'update', {analytics_storage: 'denied'})")
+    page.evaluate("history.replaceState({}, '', location.href)")
+    page.clock.run_for(1_000)
+    page.evaluate("ct('lead')")
+    world.kinds(path, "visit", "pageview", "lead")
+
+
+def test_scrolling_in_a_box_of_the_page_is_no_engagement(world: World, visitor: Visitor) -> None:
+    box = "<div id=box style='height: 99px; overflow: auto'><p style='height: 9000px'>long</div>"
+    path = world.page(world.tag(), box)
+    page = visitor.open(path)
+    page.evaluate("new Promise(done => { box.onscroll = done; box.scrollTop = 500; })")
+    page.evaluate("ct('lead')")
+    world.kinds(path, "visit", "pageview", "lead")

@@ -24,6 +24,7 @@ FULL = script(".full", b'send_more("/collect")')
 TAG = Tag(NAME, COLLECT, NEWER, FULL, (OLDER,))
 OWNERS: dict[str, tuple[int, Scope]] = {KEY: (1, "public"), SERVER: (1, "server")}
 SHOP, AT = "https://shop.example/", "https://t.example/c.js"
+AT_FULL = "https://t.example/c.full.js"
 PINNED = f"https://t.example/{TAG.pinned}"
 
 PLAIN = f'<script defer src="{AT}" data-site="{KEY}"></script>'
@@ -94,8 +95,10 @@ PAGES = [
     ("integrity_good crossorigin_missing", "", tagged(sri(), PINNED)),
     ("integrity_good", "", tagged(sri(), f"/t/{TAG.pinned}")),
     ("cors_missing", "", tagged("crossorigin=use-credentials")),
-    ("snippet_elsewhere", "", tagged('data-domains="www.shop.example, a.example"')),
-    ("", "", tagged('data-domains="a.example shop.example"')),
+    ("snippet_elsewhere", "", tagged('data-domains="www.shop.example, a.example"', AT_FULL)),
+    ("", "", tagged('data-domains="a.example shop.example"', AT_FULL)),
+    ("snippet_core", "", tagged('data-domains="a.example"')),
+    ("snippet_core", "", tagged("data-before-send=judge", PINNED)),
     ("snippet_waits", "", tagged("data-consent=denied")),
     ("", "", snippets(TAG, NEWER, "https://t.example", KEY, {})["late"]),
     ("snippet_waits", "", snippets(TAG, FULL, "https://t.example", KEY, {"data-consent": "denied"})["late"]),

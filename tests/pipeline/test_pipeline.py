@@ -161,6 +161,17 @@ def test_one_foreign_click_id_is_one_click_for_ever(house: House) -> None:
     assert len(clicks(house)) == 1
 
 
+@pytest.mark.parametrize("kind", ["mc_cid", "gad_source", "gad_campaignid", "gclsrc", "_kx"])
+def test_what_many_links_have_in_common_is_no_id_of_a_click(house: House, kind: str) -> None:
+    house.campaign("spring")
+    house.send(landing("a", START, click_ids={kind: "1"}))
+    house.send(landing("b", START + 1, click_ids={kind: "1"}))
+    assert len(clicks(house)) == 1  # of one visitor in one half-hour
+    house.send(landing("c", START + HALF_HOUR, click_ids={kind: "1"}))
+    house.send(landing("d", START, click_ids={kind: "1", "zanpid": "z"}))
+    assert len(clicks(house)) == 3
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_redirect_click_explains_the_landing_it_led_to(house: House, order: tuple[int, int]) -> None:
     spring = house.campaign("spring")
@@ -199,6 +210,26 @@ def test_the_channel_follows_from_source_and_medium(
     slugs = {r.id: r.slug for r in house.rows(tables.channels)}
     assert (row.source, row.medium, slugs.get(row.channel_id, "")) == (source, medium, channel)
     assert row.direct == int(not source)
+
+
+@pytest.mark.parametrize(
+    ("click_ids", "utm", "channel"),
+    [
+        (["gclid"], {}, "paid_search"),
+        (["gad_source"], {}, "paid_search"),
+        (["gad_source", "dclid"], {}, "display"),
+        (["gclid"], {"source": "nyhetsbrev"}, "paid_search"),
+        (["gclid"], {"source": "nyhetsbrev", "medium": "email"}, "email"),
+        (["srsltid"], {}, "organic_search"),
+    ],
+)
+def test_an_ads_click_id_tells_more_than_the_page_before(
+    house: House, click_ids: list[str], utm: dict[str, str], channel: str
+) -> None:
+    ids = dict.fromkeys(click_ids, "X")
+    house.send(event("visit", id="a", referrer="https://www.google.com/", utm=utm, click_ids=ids))
+    slugs = {r.id: r.slug for r in house.rows(tables.channels)}
+    assert {slugs[row.channel_id] for row in house.rows(tables.events)} == {channel}
 
 
 def test_a_payment_provider_sends_nobody(house: House) -> None:
