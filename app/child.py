@@ -17,12 +17,12 @@ import signal
 import socket
 import sys
 import threading
-import time
 from typing import Any
 
 import msgspec
 
 from app import telemetry
+from app.clock import now_us
 from app.settings import Settings
 
 
@@ -105,10 +105,10 @@ def prepare(settings: Settings, arguments: argparse.Namespace) -> None:
     from app.doctor import ON_START
     from app.prepare import prepare as bring_up_to_date
 
-    for finding in (found for check in ON_START for found in check(settings, time.time_ns() // 1000)):
+    for finding in (found for check in ON_START for found in check(settings, now_us())):
         if finding.level != "good":
             telemetry.logger("child").warning("unsafe", subject=finding.subject, reason=finding.message)
-    done = bring_up_to_date(settings, clock=lambda: time.time_ns() // 1000, workspace=arguments.workspace)
+    done = bring_up_to_date(settings, clock=now_us, workspace=arguments.workspace)
     sys.stdout.buffer.write(msgspec.json.encode(done))
 
 

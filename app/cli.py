@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.clock import now_us
 from app.rights import person, retention
-from app.terminal import Data, Of, now, read_settings
+from app.terminal import Data, Of, read_settings
 from app.terminal import database as _database
 from app.terminal import said_plainly as _said_plainly
 from app.terminal import workspace_id as _workspace_id
@@ -120,7 +121,7 @@ def demo(
     from app.prepare import prepare
 
     with _said_plainly():
-        made = prepare(read_settings(data=data), clock=now, workspace="demo")
+        made = prepare(read_settings(data=data), clock=now_us, workspace="demo")
     if not made.keys:
         typer.echo("There is a workspace named demo already.", err=True)
         raise typer.Exit(1)
@@ -158,7 +159,7 @@ def migrate_database(
         def told(what: str, done: int, of: int) -> None:
             progress.update(bar, description=what, completed=done, total=of)
 
-        counts = move(settings, to, now=now(), told=told)
+        counts = move(settings, to, now=now_us(), told=told)
     print(f"{sum(counts.values()):,} rows in {len(counts)} tables moved; every table and report is equal.")
     print("Set CLICKTRAIL_DATABASE_URL to the new database and start with the same data folder.")
 
@@ -200,7 +201,7 @@ def doctor(data: Data = None) -> None:
     """Look at everything that usually goes wrong; status 1 when something has."""
     from app.doctor import examine
 
-    findings = examine(read_settings(data=data), now=now())
+    findings = examine(read_settings(data=data), now=now_us())
     for finding in findings:
         print(f"{finding.level:<5}{finding.subject:<12}{finding.message}")
     raise typer.Exit(1 if any(finding.level == "bad" for finding in findings) else 0)
@@ -222,7 +223,7 @@ def snippet(
     from app.workspaces import Snapshots, WorkspaceSettings, digest
 
     settings = read_settings(data=data)
-    known = Snapshots(settings.snapshot, clock=now)
+    known = Snapshots(settings.snapshot, clock=now_us)
     known.poll()
     _, number, _ = known.current.keys.get(digest(site), (0, 0, ""))
     workspace = known.current.workspaces.get(number)
@@ -263,7 +264,7 @@ def check(
         workspace=workspace,
     )
     with _said_plainly():
-        status = run(given, url, watch=watch, now=now, say=typer.echo)
+        status = run(given, url, watch=watch, now=now_us, say=typer.echo)
     raise typer.Exit(status)
 
 
@@ -286,7 +287,7 @@ def key_create(
         raise typer.Exit(2)
     made = new_key(known)
     with _database(data) as connection:
-        add_key(connection, _workspace_id(connection, of), known, name=name, now=now(), key=made)
+        add_key(connection, _workspace_id(connection, of), known, name=name, now=now_us(), key=made)
     print(made)
 
 
@@ -312,7 +313,7 @@ def key_revoke(
     from app.workspaces import revoke_key
 
     with _database(data) as connection:
-        found = revoke_key(connection, _workspace_id(connection, of), id_, now=now())
+        found = revoke_key(connection, _workspace_id(connection, of), id_, now=now_us())
     if not found:
         typer.echo(f"There is no active key {id_}.", err=True)
         raise typer.Exit(1)
@@ -341,7 +342,7 @@ def workspace_add(
     try:
         with _database(data) as connection:
             fields = {"timezone": timezone, "reporting_currency": currency}
-            keys = workspace_with_keys(connection, slug, fields=fields, now=now())
+            keys = workspace_with_keys(connection, slug, fields=fields, now=now_us())
     except IntegrityError:
         typer.echo(f"There is a workspace named {slug} already.", err=True)
         raise typer.Exit(1) from None

@@ -8,7 +8,6 @@ Db commits *before* the response is sent (`scope="function"`): FastAPI would oth
 import asyncio
 import base64
 import binascii
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,15 +17,10 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
 from app import db
+from app.clock import now_us
 from app.errors import Forbidden, Unauthorized, Unavailable
 from app.model import Caller, Scope
 from app.workspaces import Snapshots, Workspace, digest
-
-
-def now_us() -> int:
-    """The clock of production: microseconds since 1970."""
-    return time.time_ns() // 1000
-
 
 #: At work at once, as many as their pool has connections: a quarter of the threads for routes each.
 REPORTS = DESKS = 10

@@ -32,6 +32,7 @@ from app.check import routes as check
 from app.check.address import allowed
 from app.check.fetch import Names, Way, trusted
 from app.check.sight import Sight
+from app.clock import now_us
 from app.collect.beacon import beacon
 from app.collect.click import click
 from app.collect.door import ASGIScope, Doors, Message, Receive, Send
@@ -43,7 +44,7 @@ from app.collect.postback import postback
 from app.collect.receipts import Outcomes
 from app.collect.script import scripts
 from app.conversions import routes as conversions
-from app.deps import Service, now_us
+from app.deps import Service
 from app.errors import ClicktrailError, Unavailable
 from app.inbox.sqlite import Inbox
 from app.metrics import routes as metrics

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.terminal import Data, Of, database, looking, now, opened, read_settings, said_plainly, workspace_id
+from app.clock import now_us
+from app.terminal import Data, Of, database, looking, opened, read_settings, said_plainly, workspace_id
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -73,7 +74,7 @@ def person_export(
     named = _named(locals())
     with said_plainly(), looking(data) as connection:
         found, _ = _known(connection, workspace_id(connection, of), named, store)
-        told = document(connection, found, now=now())
+        told = document(connection, found, now=now_us())
     print(json.dumps(told, ensure_ascii=False, indent=2))
 
 
@@ -155,8 +156,8 @@ def _request(data: Data, workspace: int, who: "Wanted") -> int:
     from app.persons import requests
 
     with said_plainly(), database(data) as connection:
-        desk = changes.changing_desk(connection, workspace=workspace, key=0, now=now())
-        id_ = requests.record(connection, workspace, who, now=now())
+        desk = changes.changing_desk(connection, workspace=workspace, key=0, now=now_us())
+        id_ = requests.record(connection, workspace, who, now=now_us())
         changes.record(desk, "erase", "person", after={"erasure": id_})
     return id_
 
@@ -191,7 +192,7 @@ def retention(of: Of = "", data: Data = None) -> None:
     settings = read_settings(data=data)
     limits = Limits(settings.retention_months, settings.rejected_days, settings.audit_days)
     with said_plainly(), looking(data) as connection:
-        found = report(connection, workspace_id(connection, of), now=now(), limits=limits)
+        found = report(connection, workspace_id(connection, of), now=now_us(), limits=limits)
     for one in found:
         oldest = moment_text(one["oldest"])[:10] if one["oldest"] else "-"
         looked = moment_text(one["looked_through_at"])[:16] if one["looked_through_at"] else "-"

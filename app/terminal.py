@@ -1,12 +1,13 @@
 """What every command of the command line needs: settings, the database, a workspace, errors said plainly."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from app.clock import now_us
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
 
 Data = Annotated[Path | None, typer.Option(help="Folder of the database and the inbox.", show_default=False)]
 Of = Annotated[str, typer.Option("--workspace", "-w", help="Slug of the workspace; default: the first.")]
-
-
-def now() -> int:
-    return time.time_ns() // 1000
 
 
 def read_settings(**given: object) -> "Settings":
@@ -46,7 +43,7 @@ def database(data: Path | None) -> Iterator["Connection"]:
     with opened(data) as engine:
         with db.begin(engine) as connection:
             yield connection
-        Snapshots(settings.snapshot, clock=now).refresh(engine)
+        Snapshots(settings.snapshot, clock=now_us).refresh(engine)
 
 
 @contextmanager

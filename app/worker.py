@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from app import db, disk, salt
 from app.attribution.leader import NOTES, lead
-from app.deps import now_us
+from app.clock import now_us
 from app.events import months, retention
 from app.inbox.queue import Queue
 from app.inbox.sweep import Sweep

@@ -21,7 +21,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.exc import DatabaseError
 
 from app import db, tables
-from app.deps import now_us
+from app.clock import now_us
 from app.doctor import damage
 from app.inbox import queue
 from app.inbox.queue import Queue

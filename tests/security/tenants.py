@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Table, select
 
 from app import db, tables
-from app.deps import now_us
+from app.clock import now_us
 from app.inbox.sqlite import Queue
 from app.main import Application, create_app
 from app.model import Event, Record

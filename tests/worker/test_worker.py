@@ -10,7 +10,7 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from app import db, tables
-from app.deps import now_us
+from app.clock import now_us
 from app.inbox.queue import Queue
 from app.inbox.sqlite import Inbox
 from app.pipeline import store

@@ -14,7 +14,7 @@ from pysqlite3 import dbapi2 as sqlite
 
 from app import db
 from app.attribution.leader import lead
-from app.deps import now_us
+from app.clock import now_us
 from app.inbox.queue import Queue
 from app.pipeline import recount
 from app.pipeline.run import Pipeline
