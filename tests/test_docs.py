@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from app.collect.parse import CLICK_IDS
+from app.pipeline.rules import CHANNELS, CLICK_CHANNELS
 from app.settings import Settings
 from tests import engines
 from tests.conftest import Clicktrail
@@ -72,6 +74,18 @@ def test_the_lines_of_a_page_run_as_they_stand(
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, f"{block}\nanswered\n{done.stdout}{done.stderr}"
+
+
+def test_the_tables_of_channels_are_those_of_the_rules() -> None:
+    page = (ROOT / "docs/channels.md").read_text()
+    rows = [
+        tuple(cell.strip().strip("`").replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1])
+        for line in page.splitlines()
+        if line.startswith("| `")
+    ]
+    by_medium = [(channel, medium.pattern, source.pattern) for channel, medium, source in CHANNELS]
+    assert rows == [*by_medium, *CLICK_CHANNELS.items()]
+    assert [one for one in CLICK_IDS if f"`{one}`" not in page] == []
 
 
 def test_decision_records_are_short_and_listed() -> None:

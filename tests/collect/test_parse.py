@@ -207,10 +207,16 @@ def test_no_text_of_the_senders_own_holds_an_e_mail_address(arrival: Arrival, wr
         arrival,
         title="x" * (395 - len(written)) + f" {written} and half of {written}",
         segment={"list": said},
+        creative=said,
+        placement=said,
+        keyword=said,
+        click_ids={"obOrigUrl": f"https://shop.example/?m={written}"},
         properties={"a": said, written: [{"b": f"{said}\n"}, 40, f"//ann:secret@shop.example/?m={written}"]},
     )
     assert b"mail" not in msgspec.msgpack.encode(event).replace(b"(email)", b"")
     assert event.segment == {"list": "for (email) by hand"}
+    assert {event.creative, event.placement, event.keyword} == {"for (email) by hand"}
+    assert event.click_ids == {"obOrigUrl": "https://shop.example/?m=(email)"}
     assert event.properties == {
         "a": "for (email) by hand",
         "(email)": [{"b": "for (email) by hand\n"}, 40, "//shop.example/?m=(email)"],
