@@ -64,7 +64,7 @@ class World:
     def stored(self, path: str) -> list[dict[str, Any]]:
         """What the service has been told of the pages whose address has this in it, as it happened.
 
-        Without the clicks that it derives from landings.
+        A visit before what began it, in whatever order they came; without the clicks derived from landings.
         """
         found = []
         engine = db.connect(engines.url(self.service.data), pool=1)
@@ -78,7 +78,8 @@ class World:
                         found.append({**details, **row, "kind": KIND_NAMES[row["kind"]], "goal": goal})
         engine.dispose()
         return sorted(
-            (event for event in found if event["kind"] != "click"), key=lambda event: event["occurred_at"]
+            (event for event in found if event["kind"] != "click"),
+            key=lambda event: (event["occurred_at"], event["kind"] != "visit"),
         )
 
     def stored_when(self, path: str, true: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
