@@ -36,7 +36,8 @@ test-sqlite: $(BIN)/.dev
 	@$(BIN)/pytest -m "not faults" $(ARGS)
 
 # Again on a real PostgreSQL: all but what never meets the database, or is about SQLite's file.
-ONCE := tests/inbox tests/collect tests/hostile tests/browser tests/simulation/test_simulation.py $(addsuffix .py, \
+ONCE := tests/inbox tests/collect tests/hostile tests/browser tests/simulation/test_simulation.py \
+  tests/attribution/test_law.py $(addsuffix .py, \
   $(addprefix tests/check/test_, address fetch look page policy rules) \
   $(addprefix tests/operation/test_, alerts backup command_line demo deployment migrations recovery systemd \
     unsafe upgrade web) \

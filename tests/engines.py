@@ -27,6 +27,11 @@ POSTGRESQL = os.environ.get("CLICKTRAIL_TEST_ENGINE", "sqlite") == "postgresql"
 SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB")
 
 
+def examples(count: int) -> int:
+    """So many examples of a property that makes a database for each: PostgreSQL takes long to make one."""
+    return count // 3 if POSTGRESQL else count
+
+
 @dataclass
 class Server:
     """A PostgreSQL server; ours alone, to stop and to kill."""

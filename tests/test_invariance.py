@@ -13,6 +13,7 @@ from app import db, tables
 from app.campaigns.clickid import ClickId, make_click_id
 from app.model import DAY, HOUR, Event
 from app.pipeline.recount import ROLLUPS, counted
+from tests import engines
 from tests.house import NOON, House, event
 
 #: Without shrinking: each example builds two databases, and the seed of a failure is enough to repeat it.
@@ -117,7 +118,9 @@ def house_of(batches: list[list[Event]], *, settle_each: bool) -> House:
     return house
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(
+    deadline=None, max_examples=engines.examples(40), suppress_health_check=list(HealthCheck), phases=PHASES
+)
 @given(stories, st.data())
 def test_order_batches_and_repeats_change_nothing(story: list[dict[str, Any]], data: st.DataObject) -> None:
     told = events(story)

@@ -18,6 +18,7 @@ from app.attribution.store import conversions
 from app.conversions.rules import Booking, bookings
 from app.conversions.store import load
 from app.identity.store import resolve
+from tests import engines
 from tests.attribution.world import NOW, World, world
 
 NODES = st.integers(1, 8)
@@ -35,7 +36,7 @@ SALES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=engines.examples(60), deadline=None)
 @given(memberships=MEMBERSHIPS, sales=SALES)
 def test_people_as_columns_are_those_that_identity_resolves(memberships: dict, sales: list) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +65,7 @@ def test_a_touch_belongs_to_everyone_whose_interval_it_falls_in() -> None:
 VALUES = st.one_of(st.none(), st.integers(0, 10**15))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=engines.examples(60), deadline=None)
 @given(
     values=st.lists(st.tuples(VALUES, VALUES, st.booleans(), st.sampled_from([None, 0, 1])), max_size=5),
 )

@@ -15,6 +15,7 @@ from app.attribution.tasks import settle
 from app.conversions.rules import Adjustment
 from app.model import DAY, HOUR, KINDS, MODELS
 from app.money import joined
+from tests import engines
 from tests.attribution.law import Conversion, Law, Touch, credits
 from tests.attribution.world import CREDITS, NOW, REFUND, STATUS, World, recount, world
 
@@ -87,7 +88,7 @@ def fill(found: World, touches: list, sales: list) -> None:
         found.sale(id_, at, by=by, value=value, changes=changes, setbacks=setbacks)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=engines.examples(25), deadline=None)
 @given(touches=TOUCHES, sales=SALES, chosen=SETTINGS, limit=st.integers(1, 3))
 def test_how_due_conversions_are_cut_into_batches_makes_no_difference(
     touches: list, sales: list, chosen: dict, limit: int
@@ -107,7 +108,7 @@ def test_how_due_conversions_are_cut_into_batches_makes_no_difference(
     assert results[0] == results[1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=engines.examples(25), deadline=None)
 @given(touches=TOUCHES, sales=SALES, chosen=SETTINGS, data=st.data())
 def test_facts_that_come_one_by_one_and_in_any_order_give_what_they_give_at_once(
     touches: list, sales: list, chosen: dict, data: st.DataObject
@@ -141,7 +142,7 @@ def test_facts_that_come_one_by_one_and_in_any_order_give_what_they_give_at_once
         found.engine.dispose()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=engines.examples(60), deadline=None)
 @given(
     touches=TOUCHES,
     at=st.integers(0, 30 * 24).map(lambda h: NOW - h * HOUR),

@@ -92,8 +92,8 @@ class Service:
         assert answer.json()["outcomes"] == ["stored"], answer.text
 
     def rows(self, table: Table, **values: Any) -> Sequence[Row[Any]]:
-        """What is stored now, where its columns hold these values."""
-        self.caught_up()
+        """What is stored now, where its columns hold these values; conversions once they are made of it."""
+        self.settled() if table is tables.conversions else self.caught_up()
         conditions = (table.c[name] == value for name, value in values.items())
         with db.reading(self.engine) as connection:
             return connection.execute(select(table).where(*conditions)).all()

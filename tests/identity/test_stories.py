@@ -17,6 +17,7 @@ from app.admin import identifiers
 from app.admin.schemas import NewBlock
 from app.campaigns import changes
 from app.model import DAY, HOUR, KINDS, SETBACKS, Event
+from tests import engines
 from tests.house import NOON, House, event
 from tests.test_invariance import PHASES, events, house_of, stories
 
@@ -202,7 +203,9 @@ def test_results_that_name_only_who_is_blocked_are_nobodys_and_each_its_own(hous
 BLOCKABLE = st.sampled_from([("visitor", "v1"), ("visitor", "v2"), ("user", "ann"), ("user", "bob")])
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(
+    deadline=None, max_examples=engines.examples(25), suppress_health_check=list(HealthCheck), phases=PHASES
+)
 @given(stories, BLOCKABLE, st.data())
 def test_a_block_that_is_lifted_leaves_everything_as_if_it_had_never_been(
     story: list[dict[str, Any]], named: tuple[str, str], data: st.DataObject
@@ -222,7 +225,9 @@ def test_a_block_that_is_lifted_leaves_everything_as_if_it_had_never_been(
     assert house.derived() == expected
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(
+    deadline=None, max_examples=engines.examples(25), suppress_health_check=list(HealthCheck), phases=PHASES
+)
 @given(stories, BLOCKABLE, st.data())
 def test_a_block_holds_for_what_was_and_for_what_comes_alike(
     story: list[dict[str, Any]], named: tuple[str, str], data: st.DataObject

@@ -12,6 +12,7 @@ from app.metrics import formats, query, run
 from app.metrics.catalogue import DIMENSIONS
 from app.model import DAY, HOUR, Event
 from app.pipeline.recount import ROLLUPS, counted, rebuild
+from tests import engines
 from tests.house import NOON, House, event
 
 #: Without shrinking: each example builds two databases.
@@ -191,7 +192,9 @@ tellings = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(
+    deadline=None, max_examples=engines.examples(30), suppress_health_check=list(HealthCheck), phases=PHASES
+)
 @given(tellings, st.data())
 def test_order_batches_and_repeats_change_nothing_and_a_recount_agrees(
     events: list[Event], data: st.DataObject

@@ -11,6 +11,7 @@ from msgspec import structs
 from app import tables
 from app.model import DAY, HOUR, SOURCES, Event
 from app.pipeline import sources
+from tests import engines
 from tests.house import NOON, House, event
 
 SITE, KEY, PARTNER = SOURCES["site"], SOURCES["key"], SOURCES["partner"]
@@ -100,7 +101,7 @@ def named(house: House) -> dict[tuple[Any, ...], int]:
 
 @settings(
     deadline=None,
-    max_examples=25,
+    max_examples=engines.examples(25),
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
