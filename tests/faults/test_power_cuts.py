@@ -145,5 +145,11 @@ def test_power_cuts_cost_nothing(scratch: Path, seed: int, report: Callable[[str
     ],
 )
 def test_the_ledger_tells_a_service_that_loses_by_a_power_cut(scratch: Path, bug: str, pace: int) -> None:
-    story = lived(scratch, SEEDS[0], lives=1, moments=2, paces=[pace], bug=bug)
-    assert "lost: " in next(story.bad(), "")
+    """Within three lives: a cut at which all happened to be safe loses nothing."""
+    for life in range(3):
+        folder = scratch / str(life)
+        folder.mkdir()
+        story = lived(folder, SEEDS[0] + life, lives=1, moments=2, paces=[pace], bug=bug)
+        if "lost: " in next(story.bad(), ""):
+            return
+    pytest.fail("nothing was lost")
