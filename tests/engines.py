@@ -28,7 +28,7 @@ SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_
 
 
 def examples(count: int) -> int:
-    """So many examples of a property that makes a database for each: PostgreSQL takes long to make one."""
+    """So many examples of what takes PostgreSQL long, and says the same on either engine."""
     return count // 3 if POSTGRESQL else count
 
 
