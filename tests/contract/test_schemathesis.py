@@ -1,7 +1,7 @@
 """Schemathesis over the whole OpenAPI document, hand-written doors included: no 5xx, answers as described.
 
 A running service is asked, with an admin key of a workspace of its own, so that every route is reached.
-`CLICKTRAIL_CASES` is how many requests each operation gets beside the fixed ones (default 12; 4 on PostgreSQL).
+`CLICKTRAIL_CASES` is how many requests each operation gets beside the fixed ones (12, on PostgreSQL 4).
 """
 
 import os
