@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from app.check.look import OF_THE_FULL_SCRIPT
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -19,14 +21,14 @@ def attribute(name: str) -> str:
 
 
 CORE = read_by("browser", "store", "send", "core", "script")
-FULL = read_by("links", "managers")
+FULL = read_by("full", "links", "managers")
 
 
 def test_the_table_of_attributes_is_what_the_source_reads() -> None:
     rows = re.findall(r"^\| `(data-[a-z-]+)` \| (.*) \|$", (ROOT / "docs/tag.md").read_text(), re.M)
     assert {name for name, _ in rows} == {attribute(name) for name in CORE | FULL}
     of_the_full = {name for name, meaning in rows if meaning.startswith("*full*")}
-    assert of_the_full == {attribute(name) for name in FULL - CORE}
+    assert of_the_full == {attribute(name) for name in FULL - CORE} == OF_THE_FULL_SCRIPT
 
 
 def test_the_types_of_the_module_have_the_same_options() -> None:
