@@ -184,7 +184,7 @@ def _told(one: Snippet, page_url: str, known: Known) -> Iterator[Finding]:
     host = urlsplit(page_url).hostname or ""
     domains = one.told.get("data-domains", "")
     if ".full." not in one.url:
-        for name in OF_THE_FULL_SCRIPT & one.told.keys():
+        for name in sorted(OF_THE_FULL_SCRIPT & one.told.keys()):
             yield finding("snippet_core", what=name)
     elif domains and host not in re.split(r"[\s,]+", domains):
         yield finding("snippet_elsewhere", host=host)
